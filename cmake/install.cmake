@@ -1,0 +1,4 @@
+# What `cmake --install` puts where.
+include(GNUInstallDirs)
+install(TARGETS bellwire-relay RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR})
+install(TARGETS bellwire RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR})

@@ -1,0 +1,31 @@
+# Short forms for the kinds of target that the folders declare.
+
+# bellwire_unit_test(name SOURCES a.c ... LIBS x ...): a cmocka program run by ctest.
+function(bellwire_unit_test name)
+  cmake_parse_arguments(ARG "" "" "SOURCES;LIBS" ${ARGN})
+  add_executable(${name} ${ARG_SOURCES})
+  target_link_libraries(${name} PRIVATE ${ARG_LIBS} PkgConfig::CMOCKA)
+  target_compile_options(${name} PRIVATE -Wno-missing-prototypes)
+  add_test(NAME ${name} COMMAND ${name})
+  set_tests_properties(${name} PROPERTIES TIMEOUT 300 LABELS unit)
+endfunction()
+
+# bellwire_fuzz_target(name SOURCES a_fuzz.c LIBS x ...): libFuzzer; built with BELLWIRE_FUZZ only. Its seeds lie in
+# tests/corpus/<name>/. Without BELLWIRE_FUZZ each seed is run once as a test, through the same entry point.
+function(bellwire_fuzz_target name)
+  cmake_parse_arguments(ARG "" "" "SOURCES;LIBS" ${ARGN})
+  set(corpus ${PROJECT_SOURCE_DIR}/tests/corpus/${name})
+  if(BELLWIRE_FUZZ)
+    add_executable(${name} ${ARG_SOURCES})
+    target_link_libraries(${name} PRIVATE ${ARG_LIBS})
+    target_link_options(${name} PRIVATE -fsanitize=fuzzer)
+    target_compile_options(${name} PRIVATE -Wno-missing-prototypes)
+    set_property(GLOBAL APPEND PROPERTY BELLWIRE_FUZZ_TARGETS ${name})
+  elseif(BELLWIRE_TESTS)
+    add_executable(${name} ${ARG_SOURCES} ${PROJECT_SOURCE_DIR}/tests/fuzz_replay.c)
+    target_link_libraries(${name} PRIVATE ${ARG_LIBS})
+    target_compile_options(${name} PRIVATE -Wno-missing-prototypes)
+    add_test(NAME ${name}_seeds COMMAND ${name} ${corpus})
+    set_tests_properties(${name}_seeds PROPERTIES LABELS fuzz)
+  endif()
+endfunction()
