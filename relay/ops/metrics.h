@@ -28,5 +28,5 @@ static inline void metrics_set(struct metrics *metrics, enum metric metric, int6
 
 /* Memory shared with children forked later; never freed. */
 struct metrics *metrics_map(unsigned workers);
-/* Prometheus text format 0.0.4: each metric's sum, and one line a worker when there are several. */
+/* Prometheus text format 0.0.4; with several workers one line each, told apart by a label. */
 bool metrics_print(const struct metrics *all, unsigned workers, struct buffer *out);
