@@ -71,8 +71,8 @@ can_be_root() {
 	[ "$(id -u)" -eq 0 ] || command -v sudo >/dev/null 2>&1
 }
 
-# apt starts the services that it installs. The tests run a redis-server of their own, so a policy forbids that
-# for the while; a policy that the machine already has stays in force.
+# apt starts the services that it installs. The tests run a redis-server of their own, so a policy forbids it
+# meanwhile; a policy that the machine already has stays in force.
 forbid_services() {
 	policy=/usr/sbin/policy-rc.d
 	[ -e $policy ] && return
