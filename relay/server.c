@@ -1,0 +1,654 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Starts, wires and ends the parts of one relay process. */
+#include "relay/server.h"
+#include "common/cleanup.h"
+#include "common/log.h"
+#include "common/mem.h"
+#include "common/url.h"
+#include "relay/device/devices.h"
+#include "relay/http/listener.h"
+#include "relay/http/tls.h"
+#include "relay/ops/admin.h"
+#include "relay/ops/invites.h"
+#include "relay/ops/limits.h"
+#include "relay/push/push.h"
+#include "relay/push/vapid.h"
+#include <assert.h>
+#include <openssl/rand.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+
+enum {
+	SERVER_ROUTES_MAX = 20,
+	SERVER_VAPID_CACHE = 10000,
+	SERVER_LIMIT_ENTRIES = 100000,
+	SERVER_PENDING_MAX = 20000,
+	SERVER_INVITE_POLL_SEC = 3,
+	SERVER_GRACE_SEC = 6, /* for requests under way, beyond drain_seconds */
+};
+
+enum server_state { SERVER_STARTING, SERVER_RUNNING, SERVER_STOPPING, SERVER_STATE_COUNT };
+
+struct server {
+	struct server_options options;
+	struct config *config;
+	struct metrics *metrics; /* this worker's */
+	enum server_state state;
+	struct ev_loop *loop;
+	struct node_id node;
+	struct token_keys *keys;
+	struct store *store;
+	char *store_trouble; /* why the store is away; NULL while it is there */
+	struct vapid *vapid;
+	struct limits *limits;
+	struct invites *invites;
+	struct devices *devices;
+	struct push_service *push;
+	struct http_tls *tls;
+	struct http_server *http, *admin_http;
+	struct admin admin;
+	struct http_route routes[SERVER_ROUTES_MAX], admin_routes[2];
+	struct http_routes route_table, admin_route_table;
+	char *prefix; /* the path of public_url, "" mostly */
+	char *paths[SERVER_ROUTES_MAX]; /* of the routes */
+	ev_signal on_term, on_int, on_hup;
+	ev_timer every_second, at_deadline;
+	unsigned seconds;
+	bool is_drained;
+};
+
+static const char *server_state_name(enum server_state state) {
+	static const char *const names[SERVER_STATE_COUNT] = {"starting", "running", "stopping"};
+	return names[state];
+}
+
+static void server_enter(struct server *server, enum server_state state) {
+	log_info("relay %s worker=%u", server_state_name(state), server->options.worker);
+	server->state = state;
+}
+
+/* ---- what others tell the server ---------------------------------------------------------------
+ */
+
+static void server_on_woken(const struct store_wake *wake, void *ctx) {
+	struct server *server = ctx;
+	if (server->devices) {
+		devices_wake(server->devices, wake);
+	}
+}
+
+static void server_on_store_state(bool available, const char *reason, void *ctx) {
+	struct server *server = ctx;
+	free(server->store_trouble);
+	server->store_trouble = available ? NULL : mem_strdup(reason ? reason : "the store is away");
+	metrics_set(server->metrics, METRIC_STORE_AVAILABLE, available);
+	if (available) {
+		log_info("store available");
+		if (server->state == SERVER_STARTING) {
+			server_enter(server, SERVER_RUNNING);
+			server->options.on_ready(server->options.ctx);
+		}
+	} else {
+		log_error("store unavailable reason=\"%s\"", server->store_trouble);
+	}
+}
+
+static void server_on_invite_removed(enum store_outcome outcome, void *ctx) {
+	(void)ctx;
+	if (outcome != STORE_OK) {
+		log_error("devices of a revoked invite not removed outcome=%s cure=\"restart the relay\"",
+			store_outcome_name(outcome));
+	}
+}
+
+static void server_on_invite_revoked(struct invite_id invite, void *ctx) {
+	struct server *server = ctx;
+	devices_drop_invited(server->devices, invite);
+	store_remove_invited(server->store, invite, server_on_invite_removed, server);
+}
+
+static const char *server_trouble(void *ctx) {
+	const struct server *server = ctx;
+	if (server->state == SERVER_STOPPING) {
+		return "the relay is stopping";
+	}
+	return server->store_trouble;
+}
+
+static void server_refresh_metrics(void *ctx) {
+	struct server *server = ctx;
+	struct metrics *metrics = server->metrics;
+	struct store_stats store;
+	store_get_stats(server->store, &store);
+	metrics_set(metrics, METRIC_MESSAGES_DELIVERED, (int64_t)store.acked);
+	metrics_set(metrics, METRIC_MESSAGES_EXPIRED, (int64_t)store.expired);
+	metrics_set(metrics, METRIC_MESSAGES_EVICTED, (int64_t)store.evicted);
+	metrics_set(metrics, METRIC_MESSAGES_REPLACED, (int64_t)store.replaced);
+	metrics_set(metrics, METRIC_MESSAGES_CANCELLED, (int64_t)store.cancelled);
+	metrics_set(metrics, METRIC_MESSAGES_UNSUBSCRIBED, (int64_t)store.unsubscribed);
+	metrics_set(metrics, METRIC_MESSAGES_QUEUED, store.queued_messages);
+	metrics_set(metrics, METRIC_QUEUED_BYTES, store.queued_bytes);
+	metrics_set(metrics, METRIC_STORE_DEVICES, store.devices);
+	metrics_set(metrics, METRIC_STORE_SUBSCRIPTIONS, store.subscriptions);
+	struct http_server_stats http;
+	http_server_get_stats(server->http, &http);
+	metrics_set(metrics, METRIC_HTTP_CONNECTIONS, (int64_t)http.open);
+	metrics_set(metrics, METRIC_HTTP_ACCEPTED, (int64_t)http.accepted);
+	metrics_set(metrics, METRIC_HTTP_REFUSED, (int64_t)http.refused);
+	metrics_set(metrics, METRIC_HTTP_TIMED_OUT, (int64_t)http.timed_out);
+	metrics_set(metrics, METRIC_HTTP_BAD, (int64_t)http.bad_requests);
+	uint64_t verified, cached;
+	vapid_get_stats(server->vapid, &verified, &cached);
+	metrics_set(metrics, METRIC_VAPID_VERIFIED, (int64_t)verified);
+	metrics_set(metrics, METRIC_VAPID_CACHED, (int64_t)cached);
+	if (server->tls) {
+		metrics_set(metrics, METRIC_TLS_CERTIFICATE_EXPIRES, http_tls_expires(server->tls));
+	}
+}
+
+/* ---- routes ------------------------------------------------------------------------------------
+ */
+
+static void server_answer_error(struct http_request *request, int status, const char *body) {
+	http_request_answer(
+		request, &(struct http_answer){
+					 .status = status, .content_type = "application/json", .body = slice_of(body)});
+}
+
+static void server_handle_unknown(struct http_request *request, struct slice rest, void *ctx) {
+	(void)rest;
+	(void)ctx;
+	server_answer_error(request, 404,
+		"{\"code\":404,\"errno\":102,\"error\":\"Not Found\",\"message\":\"nothing is here\"}");
+}
+
+/* Says "no gateway here" to Matrix servers and clients that look for one. */
+static void server_handle_matrix(struct http_request *request, struct slice rest, void *ctx) {
+	(void)rest;
+	(void)ctx;
+	server_answer_error(request, 404,
+		"{\"errcode\":\"M_UNRECOGNIZED\",\"error\":\"There is no Matrix push gateway here.\"}");
+}
+
+static void server_handle_front(struct http_request *request, struct slice rest, void *ctx) {
+	enum http_method method = http_request_head(request)->method;
+	if (method != HTTP_GET && method != HTTP_HEAD) {
+		server_handle_unknown(request, rest, ctx);
+		return;
+	}
+	http_request_answer(request,
+		&(struct http_answer){
+			.status = 200,
+			.content_type = "text/plain; charset=utf-8",
+			.body = slice_of("This is a Bellwire push relay. Devices connect here by WebSocket.\n"),
+		});
+}
+
+static bool server_refuses_devices(struct server *server, struct http_request *request) {
+	if (server->state != SERVER_STOPPING) {
+		return false;
+	}
+	const struct http_answer_header retry = {"Retry-After", "5"};
+	http_request_answer(request,
+		&(struct http_answer){.status = 503, .headers = &retry, .header_count = 1, .close = true});
+	return true;
+}
+
+static void server_handle_device(struct http_request *request, struct slice rest, void *ctx) {
+	(void)rest;
+	struct server *server = ctx;
+	if (server_refuses_devices(server, request)) {
+		return;
+	}
+	if (server->config->registration == CONFIG_REGISTRATION_INVITE) {
+		server_answer_error(request, 403,
+			"{\"code\":403,\"errno\":109,\"error\":\"Forbidden\",\"message\":\"this relay is for "
+			"invited devices; use the URL of an invite\"}");
+		return;
+	}
+	const struct device_invite open = {0};
+	devices_accept(server->devices, request, &open);
+}
+
+static void server_handle_invited(struct http_request *request, struct slice rest, void *ctx) {
+	struct server *server = ctx;
+	struct device_invite invite;
+	if (server_refuses_devices(server, request)) {
+		return;
+	}
+	while (rest.len > 0 && rest.data[rest.len - 1] == '/') {
+		rest.len--;
+	}
+	if (!invites_find(server->invites, rest, &invite)) {
+		server_answer_error(request, 403,
+			"{\"code\":403,\"errno\":109,\"error\":\"Forbidden\",\"message\":\"this invite is "
+			"unknown or was revoked\"}");
+		return;
+	}
+	devices_accept(server->devices, request, &invite);
+}
+
+static void server_add_route(struct server *server, char *take_path, struct http_route route) {
+	size_t at = server->route_table.count++;
+	assert(at < SERVER_ROUTES_MAX);
+	server->paths[at] = take_path;
+	route.path = take_path;
+	server->routes[at] = route;
+}
+
+/* The paths below one prefix; a proxy may take the prefix of public_url away or leave it. */
+static void server_add_routes(struct server *server, const char *prefix) {
+	const struct http_route routes[] = {
+		{"/p/", true, false, push_handle_endpoint, server->push},
+		{"/m/", true, false, push_handle_message, server->push},
+		{"/i/", true, true, server_handle_invited, server},
+		{"/", false, true, server_handle_device, server},
+		{"/health", false, false, admin_handle_health, &server->admin},
+		{"/", false, false, server_handle_front, server},
+	};
+	for (size_t i = 0; i < sizeof routes / sizeof routes[0]; i++) {
+		server_add_route(server, mem_printf("%s%s", prefix, routes[i].path), routes[i]);
+	}
+}
+
+static void server_make_routes(struct server *server) {
+	server->admin = (struct admin){
+		.metrics = server->options.metrics,
+		.workers = server->options.workers,
+		.refresh = server_refresh_metrics,
+		.trouble = server_trouble,
+		.ctx = server,
+	};
+	server->route_table = (struct http_routes){
+		.routes = server->routes,
+		.otherwise = server_handle_unknown,
+	};
+	server_add_routes(server, "");
+	if (server->prefix[0]) {
+		server_add_routes(server, server->prefix);
+		server_add_route(server, mem_strdup(server->prefix),
+			(struct http_route){
+				.upgrades_only = true, .handle = server_handle_device, .ctx = server});
+	}
+	server_add_route(server, mem_strdup("/_matrix/push/v1/notify"),
+		(struct http_route){.handle = server_handle_matrix, .ctx = server});
+	server->admin_routes[0] = (struct http_route){
+		.path = "/health", .handle = admin_handle_health, .ctx = &server->admin};
+	server->admin_routes[1] = (struct http_route){
+		.path = "/metrics", .handle = admin_handle_metrics, .ctx = &server->admin};
+	server->admin_route_table = (struct http_routes){
+		.routes = server->admin_routes,
+		.count = 2,
+		.otherwise = server_handle_unknown,
+	};
+}
+
+/* ---- start
+ * --------------------------------------------------------------------------------------- */
+
+static bool server_open_secrets(struct server *server) {
+	const struct config *config = server->config;
+	CLEANUP_FREE char *error = NULL;
+	CLEANUP_FREE char *keys_path = mem_printf("%s/keys", config->state_dir);
+	server->keys = token_keys_open(keys_path, true, &error);
+	if (!server->keys) {
+		log_error("%s", error);
+		return false;
+	}
+	CLEANUP_FREE char *invites_path = mem_printf("%s/invites", config->state_dir);
+	server->invites = invites_open(invites_path, server_on_invite_revoked, server, &error);
+	if (!server->invites) {
+		log_error("%s", error);
+		return false;
+	}
+	if (config->tls_cert) {
+		uint8_t ticket_key[HTTP_TLS_TICKET_KEY_BYTES];
+		token_keys_derive(server->keys, "tls tickets", ticket_key, sizeof ticket_key);
+		server->tls = http_tls_create(config->tls_cert, config->tls_key, ticket_key, &error);
+		mem_wipe(ticket_key, sizeof ticket_key);
+		if (!server->tls) {
+			log_error("%s", error);
+			return false;
+		}
+	}
+	return true;
+}
+
+static bool server_open_store(struct server *server) {
+	const struct config *config = server->config;
+	const struct store_options options = {
+		.url = config->store,
+		.loop = server->loop,
+		.node = server->node,
+		.limits =
+			{
+				.queue_messages = (uint32_t)config->queue_messages,
+				.queue_bytes = (uint64_t)config->queue_bytes,
+				.subscriptions = (uint32_t)config->subscriptions,
+				.device_sec = (uint32_t)config->device_days * 86400,
+				.tombstone_sec = (uint32_t)config->tombstone_days * 86400,
+			},
+		.redis_wait = (uint32_t)config->redis_wait,
+		.redis_user = config->redis_user,
+		.redis_password = config->redis_password,
+		.redis_ca_file = config->redis_ca_file,
+		.on_woken = server_on_woken,
+		.on_state = server_on_store_state,
+		.ctx = server,
+	};
+	CLEANUP_FREE char *error = NULL;
+	server->store = store_open(&options, &error);
+	if (!server->store) {
+		log_error("%s", error);
+		return false;
+	}
+	if (!store_is_available(server->store) && !server->store_trouble) {
+		server->store_trouble = mem_strdup("the store is not there yet");
+	}
+	return true;
+}
+
+static void server_make_limits(struct server *server) {
+	const struct config *config = server->config;
+	if (!config->rate_limits) {
+		return;
+	}
+	const struct limit_rate rates[LIMIT_KIND_COUNT] = {
+		[LIMIT_ENDPOINT] = {(double)config->endpoint_rate / 60, (double)config->endpoint_burst},
+		[LIMIT_SENDER] = {(double)config->sender_rate / 60, (double)config->sender_burst},
+		[LIMIT_ADDRESS] = {(double)config->address_rate / 60, (double)config->address_burst},
+	};
+	server->limits = limits_create(rates, SERVER_LIMIT_ENTRIES);
+}
+
+static bool server_make_devices(struct server *server) {
+	const struct config *config = server->config;
+	CLEANUP_FREE char *base = mem_printf("%s/p/", config->public_url.items[0]);
+	const struct devices_options options = {
+		.loop = server->loop,
+		.store = server->store,
+		.node = server->node,
+		.keys = server->keys,
+		.endpoint_base = base,
+		.metrics = server->metrics,
+		.ping_sec = (double)config->ping_interval,
+		.pong_sec = 30,
+		.hello_sec = 30,
+		.hello_rate = (uint32_t)config->hello_rate,
+		.window = 32,
+		.window_sec = 60,
+		.send_limit_bytes = 256 << 10,
+		.slow_sec = 60,
+		.tcp_user_timeout_ms = 60000,
+		.max_sockets = (size_t)config->max_devices,
+	};
+	server->devices = devices_create(&options);
+	return server->devices != NULL;
+}
+
+/* A NULL-terminated copy of a list's pointers; the caller frees the array. */
+static const char **server_texts(const struct settings_list *list) {
+	const char **texts = mem_zalloc((list->count + 1) * sizeof *texts);
+	for (size_t i = 0; i < list->count; i++) {
+		texts[i] = list->items[i];
+	}
+	return texts;
+}
+
+static void server_make_push(struct server *server) {
+	const struct config *config = server->config;
+	CLEANUP_FREE const char **origins = server_texts(&config->public_url);
+	server->vapid = vapid_create(origins, SERVER_VAPID_CACHE);
+	const struct push_options options = {
+		.loop = server->loop,
+		.store = server->store,
+		.devices = server->devices,
+		.vapid = server->vapid,
+		.limits = server->limits,
+		.metrics = server->metrics,
+		.public_url = config->public_url.items[0],
+		.body_limit = (size_t)config->body_limit,
+		.missing_ttl_sec = config->missing_ttl_sec,
+		.max_ttl_sec = (uint32_t)config->max_ttl,
+		.strict_encryption = config->strict_encryption,
+		.verify_vapid = config->verify_vapid,
+		.cors = config->cors,
+		.max_pending = SERVER_PENDING_MAX,
+	};
+	server->push = push_service_create(&options, server->keys);
+}
+
+static struct http_server *server_make_http(
+	struct server *server, const struct http_routes *routes) {
+	CLEANUP_FREE const char **proxies = server_texts(&server->config->trusted_proxies);
+	const struct http_server_options options = {
+		.loop = server->loop,
+		.routes = routes,
+		.limits =
+			{
+				.head_sec = 15,
+				.body_sec = 60,
+				.idle_sec = 75,
+				.max_connections = (size_t)server->config->max_connections,
+			},
+		.trusted_proxies = proxies,
+	};
+	return http_server_create(&options);
+}
+
+static void server_listen(struct server *server) {
+	server->http = server_make_http(server, &server->route_table);
+	server->admin_http = server_make_http(server, &server->admin_route_table);
+	for (size_t i = 0; i < server->options.socket_count; i++) {
+		const struct server_socket *socket = &server->options.sockets[i];
+		http_server_listen(socket->is_admin ? server->admin_http : server->http, socket->fd,
+			socket->is_tls ? server->tls : NULL);
+	}
+}
+
+/* ---- while it runs, and its end
+ * -------------------------------------------------------------------- */
+
+static void server_check_drained(struct server *server) {
+	if (server->is_drained && push_service_pending(server->push) == 0 &&
+		http_server_is_idle(server->http)) {
+		ev_break(server->loop, EVBREAK_ALL);
+	}
+}
+
+static void server_on_second(struct ev_loop *loop, ev_timer *timer, int events) {
+	(void)loop;
+	(void)events;
+	struct server *server = timer->data;
+	if (server->state == SERVER_STOPPING) {
+		server_check_drained(server);
+		return;
+	}
+	store_sweep(server->store);
+	if (server->seconds++ % SERVER_INVITE_POLL_SEC == 0 && store_is_available(server->store)) {
+		invites_poll(server->invites);
+	}
+	server_refresh_metrics(server);
+}
+
+static void server_on_drained(void *ctx) {
+	struct server *server = ctx;
+	server->is_drained = true;
+	server_check_drained(server);
+}
+
+static void server_on_deadline(struct ev_loop *loop, ev_timer *timer, int events) {
+	(void)events;
+	struct server *server = timer->data;
+	log_warn("requests cut off at the end count=%zu", push_service_pending(server->push));
+	ev_break(loop, EVBREAK_ALL);
+}
+
+static void server_stop(struct server *server, double drain_sec) {
+	if (server->state == SERVER_STOPPING) {
+		ev_break(server->loop, EVBREAK_ALL); /* asked twice */
+		return;
+	}
+	server_enter(server, SERVER_STOPPING);
+	push_service_stop(server->push);
+	http_server_stop(server->http);
+	ev_timer_stop(server->loop, &server->every_second);
+	ev_timer_set(&server->every_second, 0.02, 0.02);
+	ev_timer_start(server->loop, &server->every_second);
+	ev_timer_set(&server->at_deadline, drain_sec + SERVER_GRACE_SEC, 0);
+	ev_timer_start(server->loop, &server->at_deadline);
+	devices_drain(server->devices, drain_sec, server_on_drained, server);
+}
+
+static void server_on_term(struct ev_loop *loop, ev_signal *watcher, int events) {
+	(void)loop;
+	(void)events;
+	struct server *server = watcher->data;
+	server_stop(server, (double)server->config->drain_seconds);
+}
+
+/* Ctrl-C: a person waits. */
+static void server_on_int(struct ev_loop *loop, ev_signal *watcher, int events) {
+	(void)loop;
+	(void)events;
+	server_stop(watcher->data, 0);
+}
+
+static void server_reload_keys(struct server *server) {
+	CLEANUP_FREE char *error = NULL;
+	CLEANUP_FREE char *path = mem_printf("%s/keys", server->config->state_dir);
+	struct token_keys *fresh = token_keys_open(path, false, &error);
+	if (!fresh) {
+		log_error("keys not read, the old ones stay error=\"%s\"", error);
+		return;
+	}
+	devices_set_keys(server->devices, fresh);
+	push_service_set_keys(server->push, fresh);
+	token_keys_destroy(server->keys);
+	server->keys = fresh;
+}
+
+static void server_on_hup(struct ev_loop *loop, ev_signal *watcher, int events) {
+	(void)loop;
+	(void)events;
+	struct server *server = watcher->data;
+	if (!server->options.reload(server->config, server->options.ctx)) {
+		log_error("settings not read again, the old ones stay");
+	}
+	CLEANUP_FREE char *error = NULL;
+	if (server->tls && http_tls_reload(server->tls, &error) < 0) {
+		log_error("certificate not read again, the old one stays error=\"%s\"", error);
+	}
+	server_reload_keys(server);
+	invites_poll(server->invites);
+	log_info("reloaded worker=%u keys=%zu", server->options.worker, token_keys_count(server->keys));
+}
+
+static void server_watch(struct server *server) {
+	struct {
+		ev_signal *watcher;
+		void (*handle)(struct ev_loop *, ev_signal *, int);
+		int number;
+	} signals[] = {
+		{&server->on_term, server_on_term, SIGTERM},
+		{&server->on_int, server_on_int, SIGINT},
+		{&server->on_hup, server_on_hup, SIGHUP},
+	};
+	for (size_t i = 0; i < sizeof signals / sizeof signals[0]; i++) {
+		ev_signal_init(signals[i].watcher, signals[i].handle, signals[i].number);
+		signals[i].watcher->data = server;
+		ev_signal_start(server->loop, signals[i].watcher);
+	}
+	ev_timer_init(&server->every_second, server_on_second, 1, 1);
+	server->every_second.data = server;
+	ev_timer_start(server->loop, &server->every_second);
+	ev_timer_init(&server->at_deadline, server_on_deadline, 0, 0);
+	server->at_deadline.data = server;
+}
+
+static void server_unwatch(struct server *server) {
+	ev_signal_stop(server->loop, &server->on_term);
+	ev_signal_stop(server->loop, &server->on_int);
+	ev_signal_stop(server->loop, &server->on_hup);
+	ev_timer_stop(server->loop, &server->every_second);
+	ev_timer_stop(server->loop, &server->at_deadline);
+}
+
+static bool server_start(struct server *server) {
+	if (RAND_bytes(server->node.bytes, sizeof server->node.bytes) != 1) {
+		log_error("no random numbers to be had");
+		return false;
+	}
+	server->loop = ev_loop_new(EVBACKEND_EPOLL | EVFLAG_NOENV);
+	if (!server->loop || !server_open_secrets(server) || !server_open_store(server)) {
+		return false;
+	}
+	struct url url;
+	(void)url_parse(slice_of(server->config->public_url.items[0]), &url); /* config_check did */
+	server->prefix = mem_strndup(url.path.data, url.path.len > 1 ? url.path.len : 0);
+	server_make_limits(server);
+	if (!server_make_devices(server)) {
+		return false;
+	}
+	server_make_push(server);
+	server_make_routes(server);
+	server_listen(server);
+	server_watch(server);
+	return true;
+}
+
+/* In the order that lets each part end its operations while those it needs still stand. */
+static void server_destroy(struct server *server) {
+	if (server->loop) {
+		server_unwatch(server);
+	}
+	store_close(server->store); /* ends the pushes under way */
+	push_service_destroy(server->push);
+	http_server_destroy(server->http);
+	http_server_destroy(server->admin_http);
+	devices_destroy(server->devices);
+	http_tls_destroy(server->tls);
+	vapid_destroy(server->vapid);
+	limits_destroy(server->limits);
+	invites_destroy(server->invites);
+	token_keys_destroy(server->keys);
+	for (size_t i = 0; i < server->route_table.count; i++) {
+		free(server->paths[i]);
+	}
+	free(server->prefix);
+	free(server->store_trouble);
+	if (server->loop) {
+		ev_loop_destroy(server->loop);
+	}
+}
+
+static void server_raise_file_limit(void) {
+	struct rlimit limit;
+	if (getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur < limit.rlim_max) {
+		limit.rlim_cur = limit.rlim_max;
+		(void)setrlimit(RLIMIT_NOFILE, &limit); /* then the old limit holds */
+	}
+}
+
+int server_run(const struct server_options *options) {
+	struct server server = {
+		.options = *options,
+		.config = options->config,
+		.metrics = &options->metrics[options->worker],
+	};
+	(void)signal(SIGPIPE, SIG_IGN);
+	server_raise_file_limit();
+	int status = 1;
+	if (server_start(&server)) {
+		if (store_is_available(server.store) && server.state == SERVER_STARTING) {
+			server_on_store_state(true, NULL, &server);
+		}
+		ev_run(server.loop, 0);
+		log_info("relay stopped worker=%u", options->worker);
+		status = 0;
+	}
+	server_destroy(&server);
+	return status;
+}
