@@ -2,6 +2,9 @@
 /* The identifiers of the push protocol and its frames, as text and as values. */
 #include "common/autopush.h"
 #include "common/base64url.h"
+#include "common/json.h"
+#include "common/mem.h"
+#include <stdlib.h>
 
 /* ---- identifiers ----------------------------------------------------------------------------- */
 
@@ -106,4 +109,258 @@ bool urgency_parse(struct slice text, enum urgency *out_urgency) {
 		}
 	}
 	return false;
+}
+
+bool autopush_uaid_normalise(struct slice text, char out[AUTOPUSH_UAID_LENGTH + 1]) {
+	char uaid[AUTOPUSH_UAID_LENGTH + 1];
+	size_t digits = 0;
+	for (size_t i = 0; i < text.len; i++) {
+		char c = text.data[i];
+		if (c == '-') {
+			continue;
+		}
+		if (c >= 'A' && c <= 'F') {
+			c = (char)(c - 'A' + 'a');
+		}
+		if (autopush_hex_value(c) < 0 || digits == AUTOPUSH_UAID_LENGTH) {
+			return false;
+		}
+		uaid[digits++] = c;
+	}
+	if (digits != AUTOPUSH_UAID_LENGTH) {
+		return false;
+	}
+	uaid[digits] = '\0';
+	memcpy(out, uaid, sizeof uaid);
+	return true;
+}
+
+/* ---- parsing ----------------------------------------------------------------------------------
+ */
+
+static bool autopush_parse_hello(const json_t *json, struct autopush_message *message) {
+	if (json_get_string(json, "uaid", &message->hello.uaid) != JSON_PRESENT) {
+		message->hello.uaid = (struct slice){NULL, 0};
+	}
+	json_t *ours;
+	int64_t value;
+	if (json_get_object(json, "bellwire", &ours) == JSON_PRESENT &&
+		json_get_integer(ours, "v", &value) == JSON_PRESENT && value >= 1) {
+		message->hello.is_ours = true;
+		if (json_get_integer(ours, "keepalive_s", &value) == JSON_PRESENT && value > 0 &&
+			value <= UINT32_MAX) {
+			message->hello.keepalive_sec = (uint32_t)value;
+		}
+	}
+	return true;
+}
+
+static bool autopush_parse_channel(const json_t *json, struct autopush_message *message) {
+	return json_get_string(json, "channelID", &message->channel) == JSON_PRESENT &&
+		   message->channel.len <= AUTOPUSH_CHANNEL_TEXT_MAX;
+}
+
+static bool autopush_parse_register(const json_t *json, struct autopush_message *message) {
+	if (!autopush_parse_channel(json, message)) {
+		return false;
+	}
+	enum json_found found = json_get_string(json, "key", &message->reg.key);
+	message->reg.has_key = found != JSON_ABSENT;
+	message->reg.key_is_text = found == JSON_PRESENT;
+	json_t *ours;
+	int64_t value;
+	if (json_get_object(json, "bellwire", &ours) == JSON_PRESENT &&
+		json_get_integer(ours, "max_body", &value) == JSON_PRESENT && value > 0 &&
+		value <= UINT32_MAX) {
+		message->reg.max_body = (uint32_t)value;
+	}
+	return true;
+}
+
+static bool autopush_parse_update(const json_t *update, struct autopush_ack *out_ack) {
+	struct slice channel, version;
+	return json_is_object(update) &&
+		   json_get_string(update, "channelID", &channel) == JSON_PRESENT &&
+		   json_get_string(update, "version", &version) == JSON_PRESENT &&
+		   autopush_channel_parse(channel, &out_ack->channel) &&
+		   autopush_version_parse(version, &out_ack->id);
+}
+
+static bool autopush_parse_ack(const json_t *json, struct autopush_message *message) {
+	const json_t *updates = json_object_get(json, "updates");
+	if (!json_is_array(updates)) {
+		return false;
+	}
+	size_t count = json_array_size(updates);
+	if (count > AUTOPUSH_UPDATES_MAX) {
+		count = AUTOPUSH_UPDATES_MAX;
+	}
+	message->ack.acks = mem_alloc((count + 1) * sizeof *message->ack.acks);
+	for (size_t i = 0; i < count; i++) {
+		if (autopush_parse_update(
+				json_array_get(updates, i), &message->ack.acks[message->ack.count])) {
+			message->ack.count++;
+		}
+	}
+	return true;
+}
+
+static bool autopush_parse_urgency(const json_t *json, struct autopush_message *message) {
+	struct slice min;
+	message->urgency.is_valid = json_get_string(json, "min", &min) == JSON_PRESENT &&
+								urgency_parse(min, &message->urgency.min);
+	return true;
+}
+
+static const struct {
+	const char *name;
+	bool (*parse)(const json_t *json, struct autopush_message *message); /* NULL: nothing to read */
+} autopush_types[AUTOPUSH_TYPE_COUNT] = {
+	[AUTOPUSH_PING] = {"ping", NULL},
+	[AUTOPUSH_HELLO] = {"hello", autopush_parse_hello},
+	[AUTOPUSH_REGISTER] = {"register", autopush_parse_register},
+	[AUTOPUSH_UNREGISTER] = {"unregister", autopush_parse_channel},
+	[AUTOPUSH_ACK] = {"ack", autopush_parse_ack},
+	[AUTOPUSH_NACK] = {"nack", NULL},
+	[AUTOPUSH_URGENCY] = {"urgency", autopush_parse_urgency},
+	[AUTOPUSH_BROADCAST_SUBSCRIBE] = {"broadcast_subscribe", NULL},
+	[AUTOPUSH_UNKNOWN] = {"unknown", NULL},
+};
+
+const char *autopush_type_name(enum autopush_type type) {
+	return autopush_types[type].name;
+}
+
+static enum autopush_type autopush_type_of(const json_t *json) {
+	if (!json_is_object(json)) {
+		return AUTOPUSH_UNKNOWN;
+	}
+	if (json_object_size(json) == 0) {
+		return AUTOPUSH_PING;
+	}
+	struct slice name;
+	if (json_get_string(json, "messageType", &name) != JSON_PRESENT) {
+		return AUTOPUSH_UNKNOWN;
+	}
+	if (slice_equals(name, "broadcastsubscribe")) {
+		return AUTOPUSH_BROADCAST_SUBSCRIBE;
+	}
+	for (int i = 0; i < AUTOPUSH_UNKNOWN; i++) {
+		if (slice_equals(name, autopush_types[i].name)) {
+			return (enum autopush_type)i;
+		}
+	}
+	return AUTOPUSH_UNKNOWN;
+}
+
+bool autopush_message_parse(struct slice text, struct autopush_message *out_message) {
+	json_t *json = json_parse(text);
+	if (!json) {
+		return false;
+	}
+	memset(out_message, 0, sizeof *out_message);
+	out_message->json = json;
+	out_message->type = autopush_type_of(json);
+	bool (*parse)(const json_t *, struct autopush_message *) =
+		autopush_types[out_message->type].parse;
+	if (parse && !parse(json, out_message)) {
+		out_message->type = AUTOPUSH_UNKNOWN;
+	}
+	return true;
+}
+
+void autopush_message_finish(struct autopush_message *message) {
+	if (message->type == AUTOPUSH_ACK) {
+		free(message->ack.acks);
+	}
+	json_decref(message->json);
+}
+
+/* ---- printing ---------------------------------------------------------------------------------
+ */
+
+bool autopush_print_hello(struct buffer *out, const char *uaid, const uint64_t *missed) {
+	if (!buffer_printf(out,
+			"{\"messageType\":\"hello\",\"uaid\":\"%s\",\"status\":200,\"use_webpush\":true,"
+			"\"broadcasts\":{}",
+			uaid)) {
+		return false;
+	}
+	if (missed && !buffer_printf(out, ",\"bellwire\":{\"v\":1,\"missed\":%llu}",
+					  (unsigned long long)*missed)) {
+		return false;
+	}
+	return buffer_append(out, "}", 1);
+}
+
+bool autopush_print_register(
+	struct buffer *out, struct slice channel, int status, const char *endpoint) {
+	return buffer_printf(out, "{\"messageType\":\"register\",\"channelID\":") &&
+		   json_append_string(out, channel) && buffer_printf(out, ",\"status\":%d", status) &&
+		   (!endpoint || (buffer_printf(out, ",\"pushEndpoint\":") &&
+							 json_append_string(out, slice_of(endpoint)))) &&
+		   buffer_append(out, "}", 1);
+}
+
+bool autopush_print_unregister(struct buffer *out, struct slice channel, int status) {
+	return buffer_printf(out, "{\"messageType\":\"unregister\",\"channelID\":") &&
+		   json_append_string(out, channel) && buffer_printf(out, ",\"status\":%d}", status);
+}
+
+bool autopush_print_urgency(struct buffer *out, int status) {
+	return buffer_printf(out, "{\"messageType\":\"urgency\",\"status\":%d}", status);
+}
+
+/* `headers`: null without a body, else what of the three there is. */
+static bool autopush_print_headers(
+	struct buffer *out, const struct autopush_notification *notification) {
+	if (notification->body.len == 0) {
+		return buffer_append(out, "null}", 5);
+	}
+	const struct {
+		const char *name;
+		struct slice value;
+	} headers[] = {
+		{"encoding", notification->encoding},
+		{"encryption", notification->encryption},
+		{"crypto_key", notification->crypto_key},
+	};
+	bool fits = buffer_append(out, "{", 1);
+	const char *comma = "";
+	for (size_t i = 0; i < sizeof headers / sizeof *headers; i++) {
+		if (headers[i].value.len > 0) {
+			fits = fits && buffer_printf(out, "%s\"%s\":", comma, headers[i].name) &&
+				   json_append_string(out, headers[i].value);
+			comma = ",";
+		}
+	}
+	return fits && buffer_append(out, "}}", 2);
+}
+
+/* Written by hand: this runs once for each delivery. */
+bool autopush_print_notification(
+	struct buffer *out, const struct autopush_notification *notification) {
+	static const char head[] = "{\"messageType\":\"notification\",\"channelID\":\"";
+	static const char version[] = "\",\"version\":\"";
+	static const char data[] = "\",\"data\":\"";
+	static const char headers[] = "\",\"headers\":";
+	size_t room = sizeof head + AUTOPUSH_CHANNEL_LENGTH + sizeof version + AUTOPUSH_VERSION_LENGTH +
+				  sizeof data + BASE64URL_LENGTH(notification->body.len) + sizeof headers + 64;
+	char *start = buffer_reserve(out, room);
+	if (!start) {
+		return false;
+	}
+	char *at = mempcpy(start, head, sizeof head - 1);
+	autopush_channel_print(notification->channel, at);
+	at = mempcpy(at + AUTOPUSH_CHANNEL_LENGTH, version, sizeof version - 1);
+	autopush_version_print(notification->id, at);
+	at = mempcpy(at + AUTOPUSH_VERSION_LENGTH, data, sizeof data - 1);
+	at += base64url_encode(at, notification->body.data, notification->body.len);
+	at = mempcpy(at, headers, sizeof headers - 1);
+	buffer_commit(out, (size_t)(at - start));
+	if (notification->body.len > 0 && notification->crypto_key.len == 0 &&
+		notification->encryption.len == 0 && slice_equals(notification->encoding, "aes128gcm")) {
+		return buffer_append(out, "{\"encoding\":\"aes128gcm\"}}", 26);
+	}
+	return autopush_print_headers(out, notification);
 }
