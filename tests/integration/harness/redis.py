@@ -36,7 +36,7 @@ class Redis:
     def start(self, wait=True):
         arguments = [BINARY]
         for name, value in self.options.items():
-            arguments += [f"--{name}", value]
+            arguments += [f"--{name}", *(value.split() if name == "replicaof" else [value])]
         self.process = Process(arguments, self.directory / "redis.log")
         if wait:
             wait_until(self.is_ready, 15, "redis-server")

@@ -1,0 +1,246 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Redis killed, restarted, paused, refusing: senders see 503 with Retry-After, sockets stay open, recovery is its own."""
+
+import signal
+import socket
+import threading
+import time
+
+import pytest
+from harness.device import body_of
+from harness.process import wait_until
+from harness.relay import assert_refused
+
+
+class Load:
+    """Posts in the background, remembering what was answered and how long it took."""
+
+    def __init__(self, relay, endpoint, threads=4):
+        self.relay, self.endpoint = relay, endpoint
+        self.accepted, self.statuses, self.slowest = [], set(), 0.0
+        self.done = threading.Event()
+        self.threads = [threading.Thread(target=self.run, args=(n,)) for n in range(threads)]
+
+    def run(self, sender):
+        number = 0
+        with self.relay.connect(timeout=30) as connection:
+            path = "/p/" + self.endpoint.rsplit("/", 1)[1]
+            while not self.done.is_set():
+                number += 1
+                body = b"%d:%d" % (sender, number)
+                begin = time.monotonic()
+                answer = connection.request("POST", path, [("TTL", "600")], body)
+                self.slowest = max(self.slowest, time.monotonic() - begin)
+                self.statuses.add(answer.status)
+                if answer.status == 201:
+                    self.accepted.append(body)
+                else:
+                    assert_refused(answer, 503)
+                    self.done.wait(0.05)
+
+    def __enter__(self):
+        for thread in self.threads:
+            thread.start()
+        return self
+
+    def __exit__(self, *_):
+        self.done.set()
+        for thread in self.threads:
+            thread.join(40)
+
+
+def take_all(device, accepted):
+    """Everything accepted arrives; what was refused may (its outcome was unknown)."""
+    missing, got = set(accepted), []
+    while missing:
+        body = device.take(timeout=15)
+        got.append(body)
+        missing.discard(body)
+    return got
+
+
+def is_up(relay):
+    return relay.get("/health").status == 200
+
+
+def test_killed_and_restarted_under_load(start_relay, start_redis):
+    redis = start_redis(appendfsync="always")
+    relay = start_relay(redis.url)
+    device, _, endpoint = relay.subscribed()
+    away, _, queue = relay.subscribed()
+    away.close()
+    with Load(relay, endpoint) as load, Load(relay, queue) as other:
+        for _ in range(3):
+            wait_until(lambda n=len(load.accepted): len(load.accepted) > n + 20, 20, "traffic")
+            redis.kill()
+            wait_until(lambda: not is_up(relay), 10, "the relay to notice")
+            redis.start()
+            wait_until(lambda: is_up(relay), 15, "recovery")
+    assert load.statuses <= {201, 503} and other.statuses <= {201, 503}
+    take_all(device, load.accepted)
+    take_all(relay.device(away.uaid), other.accepted)
+    device.register()
+
+
+def test_paused_under_load(start_relay, start_redis):
+    """SIGSTOP: no answer hangs beyond the store's deadline, and the sockets are still there afterwards."""
+    redis = start_redis()
+    relay = start_relay(redis.url)
+    device, _, endpoint = relay.subscribed()
+    with Load(relay, endpoint) as load:
+        wait_until(lambda: len(load.accepted) > 50, 20, "traffic")
+        redis.process.signal(signal.SIGSTOP)
+        try:
+            wait_until(lambda: 503 in load.statuses, 12, "503 while Redis is paused")
+            assert device.ping() < 1.0
+        finally:
+            redis.process.signal(signal.SIGCONT)
+        count = len(load.accepted)
+        wait_until(lambda: len(load.accepted) > count + 50, 20, "recovery")
+    assert load.statuses == {201, 503} and load.slowest < 10
+    take_all(device, load.accepted)
+
+
+@pytest.mark.parametrize(
+    "breaking, mending",
+    [
+        (("CONFIG", "SET", "maxmemory", "1"), ("CONFIG", "SET", "maxmemory", "0")),
+        (("REPLICAOF", "127.0.0.1", "1"), ("REPLICAOF", "NO", "ONE")),
+        (("CONFIG", "SET", "min-replicas-to-write", "1"), ("CONFIG", "SET", "min-replicas-to-write", "0")),
+    ],
+    ids=["OOM", "READONLY", "NOREPLICAS"],
+)
+def test_refusals_of_redis(start_relay, start_redis, breaking, mending):
+    redis = start_redis()
+    relay = start_relay(redis.url)
+    device, _, endpoint = relay.subscribed()
+    relay.push(endpoint, b"before")
+    redis.command(*breaking)
+    assert_refused(relay.post(endpoint, b"refused"), 503)
+    answer = device.ask_register("11111111-2222-4333-8444-555555555555")
+    assert answer["status"] == 500 and "pushEndpoint" not in answer
+    redis.command(*mending)
+    wait_until(lambda: relay.post(endpoint, b"after").status == 201, 15, "recovery")
+    assert device.take() == b"before"
+    assert device.take() == b"after"
+
+
+def test_scripts_flushed_and_connections_killed(start_relay, start_redis):
+    """NOSCRIPT is answered by loading them again, at no one's cost; a lost connection comes back by itself."""
+    redis = start_redis()
+    relay = start_relay(redis.url)
+    device, _, endpoint = relay.subscribed()
+    redis.command("SCRIPT", "FLUSH")
+    relay.push(endpoint, b"1")
+    assert device.take() == b"1"
+    redis.command("CLIENT", "KILL", "SKIPME", "yes")
+    wait_until(lambda: relay.post(endpoint, b"2").status == 201, 10, "recovery")
+    assert device.take() == b"2"
+
+
+def test_starting_before_redis(start_relay, start_redis):
+    """It starts, says so, answers 503 (never 404), and is there by itself once Redis is."""
+    redis = start_redis(appendfsync="always")
+    ready = start_relay(redis.url)
+    device, _, endpoint = ready.subscribed()
+    device.close()
+    ready.stop()
+    redis.kill()
+    ready.start(wait=False)
+    wait_until(lambda: listening(ready.port), 10, "the port")
+    assert ready.get("/health").status == 503
+    assert_refused(ready.post(endpoint, b"x"), 503)
+    assert_refused(ready.post(endpoint, b"x", None), 503)
+    redis.start()
+    ready.wait_ready()
+    ready.push(endpoint, b"x")
+    assert body_of(ready.device(device.uaid).notification()) == b"x"
+
+
+def listening(port):
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
+
+
+def test_hello_while_redis_is_away(start_relay, start_redis):
+    """Device case 12: never a wrong answer; the socket ends or waits, and the identity is not lost."""
+    redis = start_redis(appendfsync="always")
+    relay = start_relay(redis.url)
+    device, _, endpoint = relay.subscribed()
+    relay.push(endpoint, b"x")
+    device.close()
+    redis.kill()
+    wait_until(lambda: not is_up(relay), 10, "the relay to notice")
+    waiting = type(device)(relay.port)
+    waiting.send_json({"messageType": "hello", "uaid": device.uaid})
+    redis.start()
+    wait_until(lambda: is_up(relay), 15, "recovery")
+    try:
+        assert waiting.read_hello(timeout=15)["uaid"] == device.uaid
+    except Exception as closed:
+        assert getattr(closed, "code", 1) is None
+    waiting.close()
+    assert relay.device(device.uaid).bodies(1, timeout=10) == [b"x"]
+
+
+def test_every_key_expires(start_relay, start_redis):
+    """Nothing grows for ever."""
+    redis = start_redis()
+    relay = start_relay(redis.url)
+    device, channel, endpoint = relay.subscribed()
+    _, other = device.register()
+    relay.push(endpoint, b"x", topic="t")
+    relay.push(other, b"x")
+    device.unregister(channel)
+    device.close()
+    keys = redis.command("KEYS", "*")
+    assert keys
+    assert {key: redis.command("PTTL", key) for key in keys if redis.command("PTTL", key) == -1} == {}
+    assert all("{" in key for key in keys if device_key(key)), keys
+
+
+def device_key(key):
+    return key.startswith("bw:") and key.count(":") > 1
+
+
+@pytest.mark.parametrize(
+    "options, words",
+    [({"appendonly": "no"}, ("persist",)), ({"maxmemory": "100mb", "maxmemory-policy": "allkeys-lru"}, ("evict",))],
+    ids=["no persistence", "eviction"],
+)
+def test_warns_of_a_redis_that_would_lose_messages(start_relay, start_redis, options, words):
+    relay = start_relay(start_redis(**options).url)
+    wait_until(lambda: all(w in relay.process.log() for w in words), 5, f"a warning with {words}")
+
+
+def test_password_user_and_database(start_relay, start_redis):
+    redis = start_redis()
+    redis.command("ACL", "SETUSER", "bell", "on", ">se cret", "~*", "&*", "+@all")
+    redis.command("ACL", "SETUSER", "default", "-@all", "+auth")
+    relay = start_relay(f"redis://127.0.0.1:{redis.port}/3", redis_user="bell", redis_password="se cret")
+    device, _, endpoint = relay.subscribed()
+    relay.push(endpoint, b"x")
+    assert device.take() == b"x"
+    assert "se cret" not in relay.process.log()
+
+
+def test_unix_socket(start_relay, start_redis, tmp_path):
+    path = tmp_path / "redis.sock"
+    start_redis(unixsocket=path)
+    relay = start_relay(f"unix://{path}?db=1")
+    device, _, endpoint = relay.subscribed()
+    relay.push(endpoint, b"x")
+    assert device.take() == b"x"
+
+
+def test_waits_for_replicas(start_relay, start_redis):
+    """redis_wait: without a replica that has it, a message is not answered with 201."""
+    redis = start_redis()
+    relay = start_relay(redis.url, redis_wait=1)
+    device = relay.device()
+    _, endpoint = device.register()
+    assert_refused(relay.post(endpoint, b"alone", 60), 503)
+    replica = start_redis(replicaof=f"127.0.0.1 {redis.port}")
+    wait_until(lambda: "state=online" in redis.command("INFO", "replication"), 20, "the replica")
+    wait_until(lambda: relay.post(endpoint, b"both").status == 201, 15, "201")
+    assert replica.process.is_running()
