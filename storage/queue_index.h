@@ -117,6 +117,11 @@ void queue_index_undo(struct queue_index *index, struct queue_message *message);
  */
 struct queue_message *queue_index_message(const struct queue_index *index, uint64_t lo);
 
+/* Is the device attached here, and is this urgency below its minimum? Both false when it is gone.
+ */
+void queue_index_find_device(const struct queue_index *index, struct device_id id,
+	enum urgency urgency, bool *out_here, bool *out_below);
+
 /* Walks the live, unexpired messages of a device behind `after`, of at least min urgency; fills out
  * (max entries), returns their number, *out_next and *out_more as in struct store_fetched. -1 when
  * there is no such device. */

@@ -1,0 +1,70 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* A batch of operations on its way to the SQLite worker. */
+#include "common/mem.h"
+#include "storage/sqlite_log.h"
+#include <stdlib.h>
+
+struct sqlite_batch *sqlite_batch_create(void) {
+	struct sqlite_batch *batch = mem_zalloc(sizeof *batch);
+	list_init(&batch->waits);
+	return batch;
+}
+
+void sqlite_batch_destroy(struct sqlite_batch *batch) {
+	if (batch) {
+		free(batch->ops);
+		free(batch->reads);
+		free(batch);
+	}
+}
+
+struct sqlite_op *sqlite_batch_add(struct sqlite_batch *batch, enum sqlite_op_kind kind) {
+	if (batch->op_count == batch->op_capacity) {
+		batch->op_capacity = batch->op_capacity ? batch->op_capacity * 2 : 16;
+		batch->ops = mem_realloc(batch->ops, batch->op_capacity * sizeof *batch->ops);
+	}
+	struct sqlite_op *op = &batch->ops[batch->op_count++];
+	memset(op, 0, sizeof *op);
+	op->kind = kind;
+	return op;
+}
+
+void sqlite_batch_add_read(struct sqlite_batch *batch, struct sqlite_read *read) {
+	if (batch->read_count == batch->read_capacity) {
+		batch->read_capacity = batch->read_capacity ? batch->read_capacity * 2 : 8;
+		batch->reads = mem_realloc(batch->reads, batch->read_capacity * sizeof(void *));
+	}
+	batch->reads[batch->read_count++] = read;
+}
+
+/* Inserts stand in the order of their ids, so the twin of a deletion is found by halving. */
+static struct sqlite_op *sqlite_batch_find_insert(
+	struct sqlite_op **inserts, size_t count, uint64_t lo) {
+	size_t low = 0, high = count;
+	while (low < high) {
+		size_t middle = low + (high - low) / 2;
+		if (inserts[middle]->message.lo < lo) {
+			low = middle + 1;
+		} else {
+			high = middle;
+		}
+	}
+	return low < count && inserts[low]->message.lo == lo ? inserts[low] : NULL;
+}
+
+void sqlite_batch_cancel_out(struct sqlite_batch *batch) {
+	struct sqlite_op **inserts = mem_alloc(batch->op_count * sizeof(void *));
+	size_t count = 0;
+	for (size_t i = 0; i < batch->op_count; i++) {
+		struct sqlite_op *op = &batch->ops[i];
+		if (op->kind == SQLITE_OP_INSERT_MESSAGE) {
+			inserts[count++] = op;
+		} else if (op->kind == SQLITE_OP_DELETE_MESSAGE) {
+			struct sqlite_op *twin = sqlite_batch_find_insert(inserts, count, op->message.lo);
+			if (twin) {
+				twin->is_skipped = op->is_skipped = true;
+			}
+		}
+	}
+	free(inserts);
+}

@@ -1,0 +1,90 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The SQLite file, written and read by one worker thread. The loop fills a batch with operations
+ * and hands it over; the worker runs it as one synced transaction (group commit), then its reads,
+ * and gives it back through the loop. One batch is under way at a time; what arrives meanwhile
+ * fills the next.
+ *
+ * A batch whose transaction fails is tried once more without its message inserts, so that deletions
+ * go through on a full disk; the flags say what held.
+ */
+#pragma once
+#include "storage/queue_index.h"
+#include "storage/store_payload.h"
+
+enum sqlite_op_kind {
+	SQLITE_OP_INSERT_MESSAGE,
+	SQLITE_OP_DELETE_MESSAGE,
+	SQLITE_OP_PUT_DEVICE,
+	SQLITE_OP_DELETE_DEVICE,
+	SQLITE_OP_PUT_SUBSCRIPTION,
+	SQLITE_OP_DELETE_SUBSCRIPTION,
+	SQLITE_OP_PUT_TOMBSTONE,
+	SQLITE_OP_DELETE_TOMBSTONE,
+	SQLITE_OP_COUNT
+};
+
+struct sqlite_op {
+	enum sqlite_op_kind kind;
+	bool is_skipped; /* cancelled out within its batch */
+	union {
+		struct {
+			uint64_t lo;
+			struct device_id device;
+			struct channel_id channel;
+			int64_t expires_ms;
+			uint32_t bytes;
+			uint8_t urgency;
+			struct slice topic, encoding, encryption, crypto_key, body; /* the put's, not copied */
+		} message; /* DELETE_MESSAGE: lo only */
+		struct queue_device device; /* its lists are not used */
+		struct {
+			struct queue_subscription facts;
+			struct device_id device;
+		} subscription;
+		struct {
+			struct subscription_id id;
+			int64_t expires_ms;
+		} tombstone;
+	};
+};
+
+/* Bodies wanted by a fetch; filled by the worker with payloads that the receiver frees, NULL for a
+ * missing row. */
+struct sqlite_read {
+	uint64_t lo[STORE_FETCH_MAX];
+	struct store_payload *payloads[STORE_FETCH_MAX];
+	size_t count;
+};
+
+struct sqlite_batch {
+	struct sqlite_op *ops;
+	size_t op_count, op_capacity;
+	struct sqlite_read **reads;
+	size_t read_count, read_capacity;
+	struct list waits; /* the store's: who waits for this batch */
+	bool puts_failed; /* inserts and subscriptions were not written */
+	bool rest_failed; /* nothing was written */
+	char reason[200]; /* why, when something failed */
+};
+
+struct sqlite_log;
+typedef void sqlite_log_done_fn(struct sqlite_batch *batch, void *ctx);
+
+/* Opens or creates the file, checks it, loads everything into index (made by the caller), starts
+ * the worker. NULL with a sentence that names file and cure. */
+struct sqlite_log *sqlite_log_open(const char *path, struct queue_index *index,
+	struct ev_loop *loop, sqlite_log_done_fn *done, void *ctx, char **out_error);
+/* Only while none is under way. The batch comes back through done, from the loop. */
+void sqlite_log_submit(struct sqlite_log *log, struct sqlite_batch *batch);
+/* Waits for the batch under way and gives it back as a result instead of through done; NULL when
+ * none is. */
+struct sqlite_batch *sqlite_log_wait(struct sqlite_log *log);
+void sqlite_log_close(struct sqlite_log *log);
+
+struct sqlite_batch *sqlite_batch_create(void);
+void sqlite_batch_destroy(struct sqlite_batch *batch);
+struct sqlite_op *sqlite_batch_add(struct sqlite_batch *batch, enum sqlite_op_kind kind);
+void sqlite_batch_add_read(struct sqlite_batch *batch, struct sqlite_read *read);
+/* Marks inserts and deletions of the same message as skipped. */
+void sqlite_batch_cancel_out(struct sqlite_batch *batch);
