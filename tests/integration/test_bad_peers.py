@@ -41,7 +41,9 @@ def test_connections_that_say_nothing(relay):
 def test_hang_up_at_every_byte(relay):
     """Of a POST: FIN or RST after each prefix; at most whole requests are stored."""
     device, _, endpoint = relay.subscribed()
-    text = f"POST {path_of(endpoint)} HTTP/1.1\r\nHost: a\r\nTTL: 60\r\nContent-Length: 5\r\n\r\nhello".encode()
+    text = (
+        f"POST {path_of(endpoint)} HTTP/1.1\r\nHost: a\r\nTTL: 60\r\nContent-Length: 5\r\n\r\nhello".encode()
+    )
     for size in range(0, len(text)):
         connection = relay.connect()
         connection.send(text[:size])
@@ -90,7 +92,9 @@ def test_device_that_does_not_read(start_relay):
     before = rss_kib(relay)
     with relay.connect() as connection:
         for i in range(600):
-            answer = connection.request("POST", path_of(endpoint), [("TTL", "600")], b"%04d" % i + bytes(16000))
+            answer = connection.request(
+                "POST", path_of(endpoint), [("TTL", "600")], b"%04d" % i + bytes(16000)
+            )
             assert_accepted(answer)
     assert rss_kib(relay) - before < 100000
     slow.reset()
@@ -114,7 +118,8 @@ def test_flood_of_registers(relay):
     """A device may have many subscriptions, not endlessly many, and others wait for nothing."""
     device = relay.device()
     data = b"".join(
-        frame(TEXT, '{"messageType":"register","channelID":"%08x-0000-4000-8000-000000000000"}' % i) for i in range(1500)
+        frame(TEXT, '{"messageType":"register","channelID":"%08x-0000-4000-8000-000000000000"}' % i)
+        for i in range(1500)
     )
     sender = threading.Thread(target=device.send, args=(data,))
     sender.start()

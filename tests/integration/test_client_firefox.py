@@ -73,8 +73,14 @@ def test_a_subscription_from_first_start_to_unsubscribe(relay):
     device = first_start(relay)
     endpoint = subscribe(device, sender.key)
     device.send_text('{"messageType":"broadcast_subscribe",' + BROADCASTS + "}")
-    headers = [sender.header(endpoint), ("Content-Encoding", "aes128gcm"), ("Content-Type", "application/octet-stream")]
-    assert_accepted(relay.post(endpoint, page.encrypt(b"hello page"), 2419200, headers=headers, urgency="normal"))
+    headers = [
+        sender.header(endpoint),
+        ("Content-Encoding", "aes128gcm"),
+        ("Content-Type", "application/octet-stream"),
+    ]
+    assert_accepted(
+        relay.post(endpoint, page.encrypt(b"hello page"), 2419200, headers=headers, urgency="normal")
+    )
     message = device.notification()
     assert message["channelID"] == CHANNEL and message["headers"] == {"encoding": "aes128gcm"}
     assert page.decrypt(body_of(message)) == b"hello page"

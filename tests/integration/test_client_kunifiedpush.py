@@ -32,7 +32,10 @@ def register(device, channel):
 
 
 def ack(device, message):
-    device.send_text('{"messageType":"ack","updates":[{"channelID":"%s","version":"%s"}]}' % (message["channelID"], message["version"]))
+    device.send_text(
+        '{"messageType":"ack","updates":[{"channelID":"%s","version":"%s"}]}'
+        % (message["channelID"], message["version"])
+    )
 
 
 @every_store

@@ -22,14 +22,18 @@ UPGRADE = (
 def sunup(relay, uaid=None):
     """Its hello leaves before it has read anything, and never says use_webpush."""
     device = Device(relay.port, request=UPGRADE.replace("{PORT}", str(relay.port)).replace("{PATH}", "/"))
-    assert "sec-websocket-protocol" not in device.response and "sec-websocket-extensions" not in device.response
+    assert (
+        "sec-websocket-protocol" not in device.response and "sec-websocket-extensions" not in device.response
+    )
     device.send_text('{"messageType":"hello"' + (f',"uaid":"{uaid}"' if uaid else "") + "}")
     device.read_hello()
     return device
 
 
 def register(device, channel, key=None):
-    device.send_text('{"messageType":"register","channelID":"' + channel + '"' + (f',"key":"{key}"' if key else "") + "}")
+    device.send_text(
+        '{"messageType":"register","channelID":"' + channel + '"' + (f',"key":"{key}"' if key else "") + "}"
+    )
     answer = device.answer("register")
     assert answer["status"] == 200 and answer["channelID"] == channel
     return answer["pushEndpoint"]
@@ -37,7 +41,10 @@ def register(device, channel, key=None):
 
 def ack(device, message):
     """Without code."""
-    device.send_text('{"messageType":"ack","updates":[{"channelID":"%s","version":"%s"}]}' % (message["channelID"], message["version"]))
+    device.send_text(
+        '{"messageType":"ack","updates":[{"channelID":"%s","version":"%s"}]}'
+        % (message["channelID"], message["version"])
+    )
 
 
 @every_store

@@ -13,7 +13,9 @@ def test_any_code_removes(relay, code):
     device, channel, endpoint = relay.subscribed()
     relay.push(endpoint, b"x")
     update = {"channelID": channel, "version": device.notification()["version"]}
-    device.send_json({"messageType": "ack", "updates": [update if code is None else {**update, "code": code}]})
+    device.send_json(
+        {"messageType": "ack", "updates": [update if code is None else {**update, "code": code}]}
+    )
     device.expect_nothing()
     device.close()
     relay.device(device.uaid).expect_nothing()
@@ -64,7 +66,9 @@ def test_many_updates_in_one_ack(relay):
     for i in range(6):
         relay.push(endpoint, b"%d" % i)
     messages = device.notifications(6)
-    device.ack(messages[0], messages[2], {"channelID": channel_id(), "version": "x"}, messages[2], messages[5])
+    device.ack(
+        messages[0], messages[2], {"channelID": channel_id(), "version": "x"}, messages[2], messages[5]
+    )
     device.settle()
     device.close()
     assert relay.device(device.uaid).bodies(3) == [b"1", b"3", b"4"]
@@ -90,7 +94,12 @@ def test_nack_changes_nothing(relay):
     device, _, endpoint = relay.subscribed()
     relay.push(endpoint, b"x")
     message = device.notification()
-    for nack in ({"version": message["version"], "code": 301}, {"version": message["version"]}, {"version": 3}, {}):
+    for nack in (
+        {"version": message["version"], "code": 301},
+        {"version": message["version"]},
+        {"version": 3},
+        {},
+    ):
         device.send_json({"messageType": "nack", **nack})
     device.expect_nothing()
     device.close()
@@ -120,7 +129,9 @@ def test_versions_are_unique(relay):
     _, other = device.register()
     versions = []
     for i in range(20):
-        relay.push([endpoint, other][i % 2], b"same", [60, 0][i % 3 == 0], **({"topic": "t"} if i % 4 == 1 else {}))
+        relay.push(
+            [endpoint, other][i % 2], b"same", [60, 0][i % 3 == 0], **({"topic": "t"} if i % 4 == 1 else {})
+        )
         message = device.notification()
         versions.append(message["version"])
         device.ack(message)

@@ -20,7 +20,12 @@ def others_do_not_notice(relay):
 
 @pytest.mark.parametrize(
     "message",
-    ['{"messageType":"shout"}', '{"messageType":""}', '{"messageType":"notification","channelID":"x"}', '{"messageType":"HELLO2","a":[1]}'],
+    [
+        '{"messageType":"shout"}',
+        '{"messageType":""}',
+        '{"messageType":"notification","channelID":"x"}',
+        '{"messageType":"HELLO2","a":[1]}',
+    ],
 )
 def test_unknown_types_are_ignored(relay, message):
     """Case 41."""
@@ -37,7 +42,9 @@ def test_broadcast_subscribe(relay, kind):
     device.expect_nothing()
 
 
-@pytest.mark.parametrize("text", ["", "x", "{", '{"messageType":', "{}{}", "[" * 5000, '{"a":"\\ud800"}', "\0", '{"a":1,}'])
+@pytest.mark.parametrize(
+    "text", ["", "x", "{", '{"messageType":', "{}{}", "[" * 5000, '{"a":"\\ud800"}', "\0", '{"a":1,}']
+)
 @pytest.mark.parametrize("greeted", [True, False])
 def test_invalid_json(relay, text, greeted):
     """Case 41: 1007, and the relay ends the TCP connection itself (Firefox does not answer a Close)."""
@@ -133,7 +140,10 @@ def test_broken_frames(relay, data):
     device.close()
 
 
-@pytest.mark.parametrize("payload", [b"", struct.pack(">H", 1000), struct.pack(">H", 1001) + b"going away", b"\x03", struct.pack(">H", 7)])
+@pytest.mark.parametrize(
+    "payload",
+    [b"", struct.pack(">H", 1000), struct.pack(">H", 1001) + b"going away", b"\x03", struct.pack(">H", 7)],
+)
 def test_close_by_the_client(relay, payload):
     """Firefox ends with an empty Close. Answered or not, TCP ends soon."""
     device = relay.device()

@@ -13,14 +13,33 @@ def test_first_hello(relay):
     device = Device(relay.port)
     device.send_text('{"messageType":"hello"}')
     answer = device.read_hello()
-    assert answer == {"messageType": "hello", "uaid": device.uaid, "status": 200, "use_webpush": True, "broadcasts": {}}
+    assert answer == {
+        "messageType": "hello",
+        "uaid": device.uaid,
+        "status": 200,
+        "use_webpush": True,
+        "broadcasts": {},
+    }
     device.close()
     assert relay.device(device.uaid).uaid != device.uaid
 
 
 @pytest.mark.parametrize(
     "uaid",
-    [uuid.uuid4().hex, "", None, "x", "ffffffffffffffffffffffffffffffff", "\u00e4" * 32, "a" * 128, "a" * 5000, 7, True, [], {}],
+    [
+        uuid.uuid4().hex,
+        "",
+        None,
+        "x",
+        "ffffffffffffffffffffffffffffffff",
+        "\u00e4" * 32,
+        "a" * 128,
+        "a" * 5000,
+        7,
+        True,
+        [],
+        {},
+    ],
     ids=lambda u: repr(u)[:20],
 )
 def test_unknown_identities_get_a_new_one(relay, uaid):
@@ -93,7 +112,9 @@ def test_ping_before_hello(relay):
     device.hello()
 
 
-@pytest.mark.parametrize("broadcasts", [None, {}, {"remote-settings/monitor_changes": '"1790000000000"'}, [], 3])
+@pytest.mark.parametrize(
+    "broadcasts", [None, {}, {"remote-settings/monitor_changes": '"1790000000000"'}, [], 3]
+)
 def test_broadcasts(relay, broadcasts):
     """Case 13 (the empty answer is checked by hello())."""
     Device(relay.port).hello(broadcasts=broadcasts)
@@ -109,7 +130,9 @@ def test_old_fields_are_ignored(relay):
 def test_spelling_of_json(relay):
     """Case 42: escapes, blanks, duplicate and extra keys."""
     device = Device(relay.port)
-    device.send_text(' {\n "x":1, "messageType" : "bye", "\\u006dessageType"\t:\t"h\\u0065llo", "uaid":null } ')
+    device.send_text(
+        ' {\n "x":1, "messageType" : "bye", "\\u006dessageType"\t:\t"h\\u0065llo", "uaid":null } '
+    )
     device.read_hello()
     channel = str(uuid.uuid4())
     device.send_text('{"messageType":"register","channelID":"%s","a":{"b":[{}]},"key":null}\n' % channel)

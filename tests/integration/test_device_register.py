@@ -30,7 +30,11 @@ def standard(key):
     return base64.b64encode(unb64(key)).decode()
 
 
-@pytest.mark.parametrize("spell", [str, padded, standard, lambda k: standard(k).rstrip("=")], ids=["87", "88", "base64", "base64 87"])
+@pytest.mark.parametrize(
+    "spell",
+    [str, padded, standard, lambda k: standard(k).rstrip("=")],
+    ids=["87", "88", "base64", "base64 87"],
+)
 @every_store
 def test_with_key(relay, spell):
     """Case 15: Firefox pads, the others do not; the subscription is restricted from then on."""
@@ -47,7 +51,19 @@ GOOD = Vapid().public
 
 @pytest.mark.parametrize(
     "key",
-    ["!", "AAAA", b64(GOOD[:64]), b64(GOOD + b"\0"), b64(b"\2" + GOOD[1:33]), b64(b"\5" + GOOD[1:]), b64(b"\4" + b"\1" * 64), b64(b"\4" + bytes(64)), 7, {}, "A" * 5000],
+    [
+        "!",
+        "AAAA",
+        b64(GOOD[:64]),
+        b64(GOOD + b"\0"),
+        b64(b"\2" + GOOD[1:33]),
+        b64(b"\5" + GOOD[1:]),
+        b64(b"\4" + b"\1" * 64),
+        b64(b"\4" + bytes(64)),
+        7,
+        {},
+        "A" * 5000,
+    ],
     ids=lambda k: str(k)[:12],
 )
 def test_bad_key(relay, key):
@@ -97,7 +113,17 @@ def test_key_change(relay):
 
 @pytest.mark.parametrize(
     "channel",
-    ["", "x", "A" * 64, str(uuid.uuid4()).upper(), uuid.uuid4().hex, "{%s}" % uuid.uuid4(), str(uuid.uuid4()) + "0", "g" + str(uuid.uuid4())[1:], "\u00e4\"\\"],
+    [
+        "",
+        "x",
+        "A" * 64,
+        str(uuid.uuid4()).upper(),
+        uuid.uuid4().hex,
+        "{%s}" % uuid.uuid4(),
+        str(uuid.uuid4()) + "0",
+        "g" + str(uuid.uuid4())[1:],
+        '\u00e4"\\',
+    ],
 )
 def test_bad_channel(relay, channel):
     """Case 18: echoed with 400."""
@@ -106,7 +132,9 @@ def test_bad_channel(relay, channel):
     device.register()
 
 
-@pytest.mark.parametrize("message", [{}, {"channelID": 7}, {"channelID": None}, {"channelID": ["x"]}, {"channelID": "a" * 65}])
+@pytest.mark.parametrize(
+    "message", [{}, {"channelID": 7}, {"channelID": None}, {"channelID": ["x"]}, {"channelID": "a" * 65}]
+)
 def test_no_channel(relay, message):
     """Case 18: dropped; the socket stays."""
     device = relay.device()
@@ -146,7 +174,11 @@ def test_unregister_without_code_and_with_bad_channel(relay):
 @pytest.mark.parametrize("kind", ["memory", "sqlite", "redis"])
 def test_too_many_subscriptions(start_relay, start_redis, tmp_path, kind):
     """Case 19: beyond the quota 429 without an endpoint, and always an answer."""
-    store = {"memory": lambda: "memory:", "sqlite": lambda: f"sqlite:{tmp_path}/x.db", "redis": lambda: start_redis().url}[kind]()
+    store = {
+        "memory": lambda: "memory:",
+        "sqlite": lambda: f"sqlite:{tmp_path}/x.db",
+        "redis": lambda: start_redis().url,
+    }[kind]()
     relay = start_relay(store, subscriptions=3)
     device = relay.device()
     channels = [device.register()[0] for _ in range(3)]

@@ -9,7 +9,10 @@ from harness.websocket import TEXT, WebSocket, frame
 
 def test_subprotocol_is_echoed(relay):
     """Case 1."""
-    assert Device(relay.port, protocol="push-notification").response["sec-websocket-protocol"] == "push-notification"
+    assert (
+        Device(relay.port, protocol="push-notification").response["sec-websocket-protocol"]
+        == "push-notification"
+    )
     offered = Device(relay.port, protocol="chat, push-notification").response
     assert offered["sec-websocket-protocol"] == "push-notification"
 
@@ -25,7 +28,9 @@ def test_unknown_subprotocols(relay, protocol):
     assert WebSocket(relay.port, protocol=protocol).response.status == 400
 
 
-@pytest.mark.parametrize("extensions", ["permessage-deflate", "permessage-deflate; client_max_window_bits", "x-unknown"])
+@pytest.mark.parametrize(
+    "extensions", ["permessage-deflate", "permessage-deflate; client_max_window_bits", "x-unknown"]
+)
 def test_extensions_are_declined(relay, extensions):
     """Section 1.3 (the absence of the answer's header is checked by WebSocket)."""
     device = Device(relay.port, request=upgrade(relay, f"Sec-WebSocket-Extensions: {extensions}\r\n"))
@@ -55,7 +60,11 @@ def test_plain_get_of_the_root(relay):
 
 @pytest.mark.parametrize(
     "without, instead",
-    [("Sec-WebSocket-Key", ""), ("Sec-WebSocket-Version", "Sec-WebSocket-Version: 12\r\n"), ("Sec-WebSocket-Key", "Sec-WebSocket-Key: short\r\n")],
+    [
+        ("Sec-WebSocket-Key", ""),
+        ("Sec-WebSocket-Version", "Sec-WebSocket-Version: 12\r\n"),
+        ("Sec-WebSocket-Key", "Sec-WebSocket-Key: short\r\n"),
+    ],
 )
 def test_broken_upgrade(relay, without, instead):
     """It is refused or dropped, and nobody else notices."""

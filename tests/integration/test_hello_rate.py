@@ -16,7 +16,9 @@ def test_herd(start_relay):
     herd = []
     for device, _, _ in devices * 4:
         socket = Device(relay.port)
-        socket.send_json({"messageType": "hello", "uaid": device.uaid} if len(herd) < 20 else {"messageType": "hello"})
+        socket.send_json(
+            {"messageType": "hello", "uaid": device.uaid} if len(herd) < 20 else {"messageType": "hello"}
+        )
         herd.append(socket)
     for socket in herd:
         socket.read_hello(timeout=20)

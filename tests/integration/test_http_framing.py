@@ -41,7 +41,9 @@ def test_refused_and_closed(relay, text):
     """Case 61 and its relatives: 400, the connection ends, nothing is stored, what follows is not read."""
     device, _, endpoint = relay.subscribed()
     with relay.connect() as connection:
-        smuggled = f"POST {path_of(endpoint)} HTTP/1.1\r\nHost: a\r\nTTL: 60\r\nContent-Length: 8\r\n\r\nsmuggled"
+        smuggled = (
+            f"POST {path_of(endpoint)} HTTP/1.1\r\nHost: a\r\nTTL: 60\r\nContent-Length: 8\r\n\r\nsmuggled"
+        )
         connection.send(text.replace("{path}", path_of(endpoint)) + smuggled)
         assert connection.read_response().status == 400
         assert connection.is_closed()
@@ -51,7 +53,10 @@ def test_refused_and_closed(relay, text):
 OTHER = {
     "other coding": (HEAD + "Transfer-Encoding: gzip, chunked\r\n\r\n", (400, 501)),
     "identity": (HEAD + "Transfer-Encoding: identity\r\n\r\n", (400, 501)),
-    "chunked twice": (HEAD + "Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", (400, 501)),
+    "chunked twice": (
+        HEAD + "Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+        (400, 501),
+    ),
     "HTTP/2 preface": ("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", (400, 505)),
     "HTTP/3.0": ("GET {path} HTTP/3.0\r\nHost: a\r\n\r\n", (400, 505)),
     "not HTTP at all": ("\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03\r\n\r\n", (400,)),
@@ -86,7 +91,12 @@ def test_expect_continue(relay):
 
 @pytest.mark.parametrize(
     "change, status",
-    [({"Content-Length": "20000"}, 413), ({"TTL": "x"}, 400), ({"path": "/p/" + "A" * 66}, 404), ({"Topic": "a.b"}, 400)],
+    [
+        ({"Content-Length": "20000"}, 413),
+        ({"TTL": "x"}, 400),
+        ({"path": "/p/" + "A" * 66}, 404),
+        ({"Topic": "a.b"}, 400),
+    ],
 )
 def test_expect_continue_of_an_invalid_request(relay, change, status):
     """Case 62: the final status at once, without 100."""
@@ -109,7 +119,9 @@ def test_http_1_0(relay):
     device, _, endpoint = relay.subscribed()
     for host in (None, "a"):
         with relay.connect() as connection:
-            answer = connection.request("POST", path_of(endpoint), [("TTL", "60")], b"x", host=host, version="1.0")
+            answer = connection.request(
+                "POST", path_of(endpoint), [("TTL", "60")], b"x", host=host, version="1.0"
+            )
             assert_accepted(answer)
             assert answer["connection"] == "close"
             assert connection.is_closed()
@@ -153,7 +165,10 @@ def test_pipelined_requests(relay):
         for i in range(30):
             method, status, ttl = [("POST", 201, "60"), ("POST", 400, "x"), ("GET", 200, "0")][i % 3]
             body = b"%d" % i if method == "POST" else b""
-            data += f"{method} {path} HTTP/1.1\r\nHost: a\r\nTTL: {ttl}\r\nContent-Length: {len(body)}\r\n\r\n".encode() + body
+            data += (
+                f"{method} {path} HTTP/1.1\r\nHost: a\r\nTTL: {ttl}\r\nContent-Length: {len(body)}\r\n\r\n".encode()
+                + body
+            )
             expected.append((method, status))
         connection.send(data)
         for method, status in expected:
@@ -180,7 +195,11 @@ def test_keep_alive_and_close(relay):
     device, _, endpoint = relay.subscribed()
     with relay.connect() as connection:
         for i in range(20):
-            assert_accepted(connection.request("POST", path_of(endpoint), [("ttl", "60"), ("connection", "keep-alive")], b"x"))
+            assert_accepted(
+                connection.request(
+                    "POST", path_of(endpoint), [("ttl", "60"), ("connection", "keep-alive")], b"x"
+                )
+            )
         answer = connection.request("POST", path_of(endpoint), [("TTL", "60"), ("Connection", "close")], b"x")
         assert_accepted(answer)
         assert answer["connection"] == "close" and connection.is_closed()
@@ -191,13 +210,21 @@ def test_prefer_and_link_are_ignored(relay):
     """Case 60 (the form of success is checked by push())."""
     _, _, endpoint = relay.subscribed()
     receipt = '<https://push.example/r/1>; rel="urn:ietf:params:push:receipt"'
-    relay.push(endpoint, b"x", headers=[("Prefer", "respond-async"), ("Link", receipt), ("Content-Type", "text/plain")])
+    relay.push(
+        endpoint,
+        b"x",
+        headers=[("Prefer", "respond-async"), ("Link", receipt), ("Content-Type", "text/plain")],
+    )
 
 
 def test_plain_http_is_served_as_such(relay):
     """Case 64: never a redirect."""
     _, _, endpoint = relay.subscribed()
-    assert_accepted(relay.post(endpoint, b"x", headers=[("Upgrade-Insecure-Requests", "1"), ("X-Forwarded-Proto", "http")]))
+    assert_accepted(
+        relay.post(
+            endpoint, b"x", headers=[("Upgrade-Insecure-Requests", "1"), ("X-Forwarded-Proto", "http")]
+        )
+    )
     assert relay.get("/health").status == 200
 
 

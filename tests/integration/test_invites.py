@@ -12,7 +12,11 @@ from harness.websocket import WebSocket
 
 @pytest.fixture(params=["memory", "sqlite", "redis"])
 def relay(request, start_relay, start_redis, tmp_path):
-    store = {"memory": lambda: "memory:", "sqlite": lambda: f"sqlite:{tmp_path}/r.db", "redis": lambda: start_redis().url}
+    store = {
+        "memory": lambda: "memory:",
+        "sqlite": lambda: f"sqlite:{tmp_path}/r.db",
+        "redis": lambda: start_redis().url,
+    }
     return start_relay(store[request.param](), registration="invite")
 
 
@@ -106,5 +110,3 @@ def test_commands(relay):
     mode = (relay.state_dir / "invites").stat().st_mode
     assert mode & 0o077 == 0
     assert secret not in (relay.state_dir / "invites").read_text()
-
-

@@ -119,7 +119,9 @@ def drain_all(relay, mailboxes):
 def test_every_201_is_delivered_and_every_ack_stays(kind, tmp_path):
     server = redis_module.Redis(tmp_path, appendfsync="always") if kind == "redis" else None
     database = tmp_path / "relay.db"
-    relay = Relay(server.url if server else f"sqlite:{database}", tmp_path, queue_messages=1000000, queue_bytes="1g")
+    relay = Relay(
+        server.url if server else f"sqlite:{database}", tmp_path, queue_messages=1000000, queue_bytes="1g"
+    )
     try:
         mailboxes = [Mailbox(n) for n in range(DEVICES)]
         for box in mailboxes:
@@ -146,7 +148,9 @@ def test_every_201_is_delivered_and_every_ack_stays(kind, tmp_path):
         accepted = [pair for sender in senders for pair in sender.accepted]
         lost = [body for box, body in accepted if body not in box.received]
         errors = [error for box in mailboxes for error in box.errors]
-        print(f"{kind}: {len(accepted)} accepted, {sum(len(b.confirmed) for b in mailboxes)} confirmed, {ROUNDS} rounds")
+        print(
+            f"{kind}: {len(accepted)} accepted, {sum(len(b.confirmed) for b in mailboxes)} confirmed, {ROUNDS} rounds"
+        )
         assert not lost, f"{len(lost)} of {len(accepted)} accepted messages lost: {lost[:10]}"
         assert not errors, errors[:10]
         assert len(accepted) > ROUNDS * SENDERS

@@ -15,7 +15,9 @@ def test_several_and_unix(start_relay, tmp_path):
     with socket.socket(socket.AF_UNIX) as dead:
         dead.bind(str(stale))
     ports = [free_port(), free_port()]
-    relay = start_relay(port=ports[0], listen=[f"127.0.0.1:{ports[0]}", f"127.0.0.1:{ports[1]}", f"unix:{stale}"])
+    relay = start_relay(
+        port=ports[0], listen=[f"127.0.0.1:{ports[0]}", f"127.0.0.1:{ports[1]}", f"unix:{stale}"]
+    )
     for target in (*ports, str(stale)):
         device = Device(target)
         device.hello()

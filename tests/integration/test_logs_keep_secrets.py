@@ -24,7 +24,14 @@ def test_nothing_secret_is_logged(start_relay, durable):
     device.unregister(channel)
     relay.stop()
     log = relay.process.log()
-    secrets = [device.uaid, path_of(endpoint)[3:], path_of(guarded)[3:], path_of(location)[3:], "SecretTopic", "payload itself"]
+    secrets = [
+        device.uaid,
+        path_of(endpoint)[3:],
+        path_of(guarded)[3:],
+        path_of(location)[3:],
+        "SecretTopic",
+        "payload itself",
+    ]
     secrets += [base64.urlsafe_b64encode(b"the payload itself").decode()[:20], header[1].split(".")[2][:20]]
     assert len(log.splitlines()) > 5
     for secret in secrets:

@@ -25,7 +25,14 @@ def test_a_token_has_one_spelling(relay):
     last = ALPHABET.index(path[-1])
     others = [path[:-1] + ALPHABET[last ^ bit] for bit in (1, 2, 4, 8)]
     others += [path + tail for tail in ("=", "==", "/", "/x", "A", "%00", ".", ";x")]
-    others += [path[:-1], path.upper(), f"{path[:-1]}%{ord(path[-1]):02x}", f"/P/{path[3:]}", f"//p/{path[3:]}", f"/p//{path[3:]}"]
+    others += [
+        path[:-1],
+        path.upper(),
+        f"{path[:-1]}%{ord(path[-1]):02x}",
+        f"/P/{path[3:]}",
+        f"//p/{path[3:]}",
+        f"/p//{path[3:]}",
+    ]
     for other in others:
         if other != path:
             answer = relay.post(other, b"x")
@@ -119,7 +126,17 @@ def test_options_with_cors(start_relay):
     assert answer.status == 204 and answer["access-control-allow-origin"] == "*"
     assert "POST" in answer["access-control-allow-methods"]
     allowed = answer["access-control-allow-headers"].lower()
-    for name in ("*", "ttl", "urgency", "topic", "content-encoding", "encryption", "crypto-key", "authorization", "content-type"):
+    for name in (
+        "*",
+        "ttl",
+        "urgency",
+        "topic",
+        "content-encoding",
+        "encryption",
+        "crypto-key",
+        "authorization",
+        "content-type",
+    ):
         assert name in allowed
     assert relay.push(endpoint, b"x")["access-control-allow-origin"] == "*"
     assert relay.post(endpoint, b"x", None)["access-control-allow-origin"] == "*"
@@ -137,14 +154,20 @@ def test_absolute_form_and_foreign_host(relay):
     """Section 10: the request target may be absolute; Host is never compared."""
     device, _, endpoint = relay.subscribed()
     with relay.connect() as connection:
-        for target, host in [(endpoint, "elsewhere.example"), (path_of(endpoint), "elsewhere.example:1"), (path_of(endpoint), "")]:
+        for target, host in [
+            (endpoint, "elsewhere.example"),
+            (path_of(endpoint), "elsewhere.example:1"),
+            (path_of(endpoint), ""),
+        ]:
             answer = connection.request("POST", target, [("TTL", "60")], b"x", host=host)
             assert answer.status == 201, answer
             assert answer["location"].startswith(relay.base)
     assert device.bodies(3) == [b"x"] * 3
 
 
-@pytest.mark.parametrize("path", ["/favicon.ico", "/p", "/m", "/p/../p/x", "/index.html", "/.env", "/metrics", "/admin"])
+@pytest.mark.parametrize(
+    "path", ["/favicon.ico", "/p", "/m", "/p/../p/x", "/index.html", "/.env", "/metrics", "/admin"]
+)
 def test_other_paths(relay, path):
     """Nothing else is here; the metrics are not public."""
     assert relay.get(path).status == 404

@@ -42,7 +42,9 @@ def test_chunked_overflow_is_refused(relay):
     """Case 24: 413, and the connection ends."""
     device, _, endpoint = relay.subscribed()
     with relay.connect() as connection:
-        connection.send_request("POST", http_path(endpoint), [("TTL", "60"), ("Transfer-Encoding", "chunked")])
+        connection.send_request(
+            "POST", http_path(endpoint), [("TTL", "60"), ("Transfer-Encoding", "chunked")]
+        )
         connection.send(b"1389\r\n" + bytes(0x1389))
         answer = connection.read_response()
         assert_refused(answer, 413, 104, connection="close")
@@ -76,7 +78,10 @@ def test_a_body_that_never_comes_whole_stores_nothing(relay):
     """Case 25: the peer dies in the middle, by FIN or by RST, with and without chunks."""
     device, _, endpoint = relay.subscribed()
     for end in ("close", "reset"):
-        for headers, part in [([("Content-Length", "100")], b"x" * 99), ([("Transfer-Encoding", "chunked")], b"64\r\nxx")]:
+        for headers, part in [
+            ([("Content-Length", "100")], b"x" * 99),
+            ([("Transfer-Encoding", "chunked")], b"64\r\nxx"),
+        ]:
             connection = relay.connect()
             connection.send_request("POST", http_path(endpoint), [("TTL", "60"), *headers], part)
             getattr(connection, end)()

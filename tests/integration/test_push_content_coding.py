@@ -27,7 +27,11 @@ def test_passed_through(relay, coding, body):
     assert message["headers"] == ({"encoding": coding} if coding else {})
 
 
-SALT, DH, VAPID = "lngarbyKfMoi9Z75xYXmkg", "BNoRDbb84JGm8g5Z5CFxurSqsXWJ11ItfXEWYVLE85Y7CYkDjXsIEc4aqxYaQ1G8BqkXCJ6DPpDrWtdWj_mugHU", "BA" + "x" * 85
+SALT, DH, VAPID = (
+    "lngarbyKfMoi9Z75xYXmkg",
+    "BNoRDbb84JGm8g5Z5CFxurSqsXWJ11ItfXEWYVLE85Y7CYkDjXsIEc4aqxYaQ1G8BqkXCJ6DPpDrWtdWj_mugHU",
+    "BA" + "x" * 85,
+)
 
 
 @pytest.mark.parametrize(
@@ -35,10 +39,26 @@ SALT, DH, VAPID = "lngarbyKfMoi9Z75xYXmkg", "BNoRDbb84JGm8g5Z5CFxurSqsXWJ11ItfXE
     [
         (f"salt={SALT}", f"dh={DH}", {"encryption": f"salt={SALT}", "crypto_key": f"dh={DH}"}),
         (f'salt="{SALT}=="', f'dh="{DH}="', {"encryption": f"salt={SALT}", "crypto_key": f"dh={DH}"}),
-        (f"salt={SALT}", f"dh={DH};p256ecdsa={VAPID}", {"encryption": f"salt={SALT}", "crypto_key": f"dh={DH}"}),
-        (f"salt={SALT}", f"p256ecdsa={VAPID};dh={DH}", {"encryption": f"salt={SALT}", "crypto_key": f"dh={DH}"}),
-        (f"salt={SALT}", f"p256ecdsa={VAPID},dh={DH}", {"encryption": f"salt={SALT}", "crypto_key": f"dh={DH}"}),
-        (f"salt={SALT}", f"dh={DH}, p256ecdsa={VAPID}", {"encryption": f"salt={SALT}", "crypto_key": f"dh={DH}"}),
+        (
+            f"salt={SALT}",
+            f"dh={DH};p256ecdsa={VAPID}",
+            {"encryption": f"salt={SALT}", "crypto_key": f"dh={DH}"},
+        ),
+        (
+            f"salt={SALT}",
+            f"p256ecdsa={VAPID};dh={DH}",
+            {"encryption": f"salt={SALT}", "crypto_key": f"dh={DH}"},
+        ),
+        (
+            f"salt={SALT}",
+            f"p256ecdsa={VAPID},dh={DH}",
+            {"encryption": f"salt={SALT}", "crypto_key": f"dh={DH}"},
+        ),
+        (
+            f"salt={SALT}",
+            f"dh={DH}, p256ecdsa={VAPID}",
+            {"encryption": f"salt={SALT}", "crypto_key": f"dh={DH}"},
+        ),
         (
             f"keyid=p256dh;salt={SALT};rs=4096",
             f"keyid=p256dh;dh={DH};p256ecdsa={VAPID}",
@@ -89,7 +109,11 @@ def test_nothing_of_the_sender_reaches_the_device(relay):
         86400,
         topic="secret-topic",
         urgency="high",
-        headers=[("Authorization", "Basic c2VjcmV0"), ("Crypto-Key", f"p256ecdsa={VAPID}"), ("Content-Encoding", "aes128gcm")],
+        headers=[
+            ("Authorization", "Basic c2VjcmV0"),
+            ("Crypto-Key", f"p256ecdsa={VAPID}"),
+            ("Content-Encoding", "aes128gcm"),
+        ],
     )
     message = device.notification()
     assert message["headers"] == {"encoding": "aes128gcm"}

@@ -29,7 +29,9 @@ def test_first_fault_decides(relay, first):
     headers += [] if "ttl" in faults else [("TTL", "60")]
     headers += [("Content-Encoding", "gzip" if "coding" in faults else "aes128gcm")]
     body = bytes(5000 if "length" in faults else 10)
-    assert_refused(relay.request("PUT" if "method" in faults else "POST", path, headers, body), FAULTS[first][1])
+    assert_refused(
+        relay.request("PUT" if "method" in faults else "POST", path, headers, body), FAULTS[first][1]
+    )
 
 
 def test_gone_comes_before_authorization_and_headers(relay):
@@ -42,6 +44,8 @@ def test_gone_comes_before_authorization_and_headers(relay):
 @pytest.mark.parametrize("length", [1, 5000])
 def test_framing_comes_before_everything(relay, length):
     with relay.connect() as connection:
-        connection.send(f"PUT /p/{'A' * 66} HTTP/1.1\r\nHost: a\r\nContent-Length: {length}\r\nContent-Length: 2\r\n\r\n")
+        connection.send(
+            f"PUT /p/{'A' * 66} HTTP/1.1\r\nHost: a\r\nContent-Length: {length}\r\nContent-Length: 2\r\n\r\n"
+        )
         assert connection.read_response().status == 400
         assert connection.is_closed()

@@ -25,7 +25,9 @@ def test_real_messages_pass(relay):
     assert body_of(device.notification()) == b""
 
 
-@pytest.mark.parametrize("headers", [[], [("Content-Encoding", "gzip")], [("Content-Encoding", "aes128gcm, gzip")]])
+@pytest.mark.parametrize(
+    "headers", [[], [("Content-Encoding", "gzip")], [("Content-Encoding", "aes128gcm, gzip")]]
+)
 def test_other_codings_get_415(relay, headers):
     """Case 26."""
     _, _, endpoint = relay.subscribed()
@@ -37,7 +39,14 @@ GOOD = bytes(16) + (4096).to_bytes(4, "big") + b"\x41\x04" + bytes(64) + bytes(1
 
 @pytest.mark.parametrize(
     "body",
-    [b"x", b"{}", GOOD[:102], GOOD[:20] + b"\x40" + GOOD[21:], GOOD[:21] + b"\x02" + GOOD[22:], GOOD[:16] + b"\0\0\0\x11" + GOOD[20:]],
+    [
+        b"x",
+        b"{}",
+        GOOD[:102],
+        GOOD[:20] + b"\x40" + GOOD[21:],
+        GOOD[:21] + b"\x02" + GOOD[22:],
+        GOOD[:16] + b"\0\0\0\x11" + GOOD[20:],
+    ],
 )
 def test_malformed_header_gets_400(relay, body):
     """Section 3.5: body too short, idlen not 65, no uncompressed point, rs below 18."""
@@ -51,4 +60,6 @@ def test_malformed_header_gets_400(relay, body):
 def test_aesgcm_needs_both_headers(relay, headers):
     """Case 28, strict."""
     _, _, endpoint = relay.subscribed()
-    assert_refused(relay.post(endpoint, b"x" * 40, headers=[("Content-Encoding", "aesgcm"), *headers]), 400, 110)
+    assert_refused(
+        relay.post(endpoint, b"x" * 40, headers=[("Content-Encoding", "aesgcm"), *headers]), 400, 110
+    )

@@ -7,7 +7,18 @@ from harness.relay import assert_refused
 
 @pytest.mark.parametrize(
     "topic",
-    ["a", "a" * 32, "Az09-_", "-", "A" * 22 + "==", "b" * 30 + "==", "b" * 31 + "=", "a=", " padded-by-blanks ", "a" * 10 + "="],
+    [
+        "a",
+        "a" * 32,
+        "Az09-_",
+        "-",
+        "A" * 22 + "==",
+        "b" * 30 + "==",
+        "b" * 31 + "=",
+        "a=",
+        " padded-by-blanks ",
+        "a" * 10 + "=",
+    ],
 )
 def test_accepted(relay, topic):
     """Cases 14 and 16 (James sends 24 characters, Sygnal 32, padding included)."""
@@ -18,7 +29,22 @@ def test_accepted(relay, topic):
 
 @pytest.mark.parametrize(
     "topic",
-    ["a" * 33, "a" * 31 + "==", "a.b", "a b", "a/b", "a+b", "", "\u00e4", "==", "=", "a=b", "a,b", '"a"', "a\tb"],
+    [
+        "a" * 33,
+        "a" * 31 + "==",
+        "a.b",
+        "a b",
+        "a/b",
+        "a+b",
+        "",
+        "\u00e4",
+        "==",
+        "=",
+        "a=b",
+        "a,b",
+        '"a"',
+        "a\tb",
+    ],
 )
 def test_refused(relay, topic):
     """Cases 14, 15 and 16."""

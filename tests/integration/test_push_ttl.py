@@ -69,7 +69,9 @@ def test_ttl_zero_is_now_or_never(relay):
     relay.device(device.uaid).expect_nothing()
 
 
-@pytest.mark.parametrize("ttl", ["2592001", "3000000", "2147483647", "2147483648", "4294967296", "1" * 40, "9" * 40])
+@pytest.mark.parametrize(
+    "ttl", ["2592001", "3000000", "2147483647", "2147483648", "4294967296", "1" * 40, "9" * 40]
+)
 def test_long_ttl_is_capped(relay, ttl):
     """Cases 5 and 6: no overflow, and the answer says what is really kept."""
     device, _, endpoint = relay.subscribed()
@@ -77,7 +79,9 @@ def test_long_ttl_is_capped(relay, ttl):
     assert device.take() == b"x"
 
 
-@pytest.mark.parametrize("ttl", ["-1", "+5", "1.5", "1e3", "abc", "", "60s", "0x10", "1 2", "10, 20", "\u00b2"])
+@pytest.mark.parametrize(
+    "ttl", ["-1", "+5", "1.5", "1e3", "abc", "", "60s", "0x10", "1 2", "10, 20", "\u00b2"]
+)
 def test_malformed_ttl_is_refused(relay, ttl):
     """Cases 7 and 8."""
     device, _, endpoint = relay.subscribed()
@@ -91,7 +95,9 @@ def test_two_ttl_lines_are_refused(relay):
     assert_refused(relay.post(endpoint, b"x", 10, [("ttl", "10")]), 400, 112)
 
 
-@pytest.mark.parametrize("ttl, kept", [("00060", "60"), ("  60\t ", "60"), ("2592000", "2592000"), ("000", "0")])
+@pytest.mark.parametrize(
+    "ttl, kept", [("00060", "60"), ("  60\t ", "60"), ("2592000", "2592000"), ("000", "0")]
+)
 def test_leading_zeros_and_blanks(relay, ttl, kept):
     """Case 9."""
     _, _, endpoint = relay.subscribed()

@@ -24,7 +24,13 @@ def test_lowest_urgency_then_oldest_goes(start_relay, store):
     relay = start_relay(store, queue_messages=5)
     device, _, endpoint = relay.subscribed()
     device.close()
-    for body, urgency in [(b"h1", "high"), (b"l1", "low"), (b"n1", "normal"), (b"l2", "low"), (b"n2", "normal")]:
+    for body, urgency in [
+        (b"h1", "high"),
+        (b"l1", "low"),
+        (b"n1", "normal"),
+        (b"l2", "low"),
+        (b"n2", "normal"),
+    ]:
         relay.push(endpoint, body, urgency=urgency)
     relay.push(endpoint, b"n3")
     relay.push(endpoint, b"h2", urgency="high")

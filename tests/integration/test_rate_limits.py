@@ -66,7 +66,9 @@ def test_by_address_behind_a_trusted_proxy(start_relay):
 
     assert statuses("192.0.2.1", urls[0]) == [201] * 12 + [429] * 2
     assert statuses("192.0.2.2", urls[0], 2) == [201] * 2
-    assert statuses("198.51.100.9, 192.0.2.1", urls[0], 1) == [429], "the last hop counts, a client can write the others"
+    assert statuses("198.51.100.9, 192.0.2.1", urls[0], 1) == [
+        429
+    ], "the last hop counts, a client can write the others"
     assert statuses("2001:db8::1", urls[0], 2) == [201, 201]
     assert statuses("2001:db8::2", urls[0], 1) == [429], "one /64 is one address"
     assert statuses("garbage", urls[0], 1)[0] in (201, 429, 400)

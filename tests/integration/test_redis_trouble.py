@@ -205,7 +205,10 @@ def device_key(key):
 
 @pytest.mark.parametrize(
     "options, words",
-    [({"appendonly": "no"}, ("persist",)), ({"maxmemory": "100mb", "maxmemory-policy": "allkeys-lru"}, ("evict",))],
+    [
+        ({"appendonly": "no"}, ("persist",)),
+        ({"maxmemory": "100mb", "maxmemory-policy": "allkeys-lru"}, ("evict",)),
+    ],
     ids=["no persistence", "eviction"],
 )
 def test_warns_of_a_redis_that_would_lose_messages(start_relay, start_redis, options, words):

@@ -24,7 +24,11 @@ def test_all_of_it(start_relay, durable, end):
     device.close()
     relay.push(endpoint, b"low", urgency="low")
     relay.push(endpoint, b"old", topic="u")
-    assert_accepted(relay.post(guarded, bytes(range(256)), headers=[sender.header(guarded), ("Content-Encoding", "aes128gcm")]))
+    assert_accepted(
+        relay.post(
+            guarded, bytes(range(256)), headers=[sender.header(guarded), ("Content-Encoding", "aes128gcm")]
+        )
+    )
     cancelled = relay.push(endpoint, b"cancelled")["location"]
     getattr(relay, end)()
     relay.start()

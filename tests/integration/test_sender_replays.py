@@ -68,7 +68,12 @@ def npm_web_push_aesgcm(r):
 
 def pywebpush(r):
     body = r.app.encrypt(b"py")
-    common = [("Host", r.host), ("User-Agent", "python-requests/2.28.1"), ("Accept-Encoding", "gzip, deflate"), ("Accept", "*/*")]
+    common = [
+        ("Host", r.host),
+        ("User-Agent", "python-requests/2.28.1"),
+        ("Accept-Encoding", "gzip, deflate"),
+        ("Accept", "*/*"),
+    ]
     yield b"py", body, common + [
         ("Connection", "keep-alive"),
         ("content-encoding", "aes128gcm"),
@@ -122,7 +127,11 @@ def web_push_php(r):
 
 def mastodon(r):
     body = r.app.encrypt(b"toot")
-    common = [("Connection", "Keep-Alive"), ("User-Agent", "Mastodon/4.4.0 (http.rb/5.2.0; +https://mastodon.example/)"), ("Host", r.host)]
+    common = [
+        ("Connection", "Keep-Alive"),
+        ("User-Agent", "Mastodon/4.4.0 (http.rb/5.2.0; +https://mastodon.example/)"),
+        ("Host", r.host),
+    ]
     yield b"toot", body, [
         ("Content-Type", "application/octet-stream"),
         ("Ttl", "172800"),
@@ -206,7 +215,11 @@ def rust_web_push(r):
         ("authorization", f"vapid t={r.token()}, k={r.vapid.key}"),
         ("host", r.host),
     ]
-    yield b"", b"", [("ttl", "2419200"), ("authorization", f"vapid t={r.token()}, k={r.vapid.key}"), ("host", r.host)]
+    yield b"", b"", [
+        ("ttl", "2419200"),
+        ("authorization", f"vapid t={r.token()}, k={r.vapid.key}"),
+        ("host", r.host),
+    ]
 
 
 def sygnal(r):
@@ -243,7 +256,13 @@ def stalwart(r):
 
 def stalwart_without_keys(r):
     plain = b'{"@type":"StateChange","changed":{"a":{"Email":"s1"}}}'
-    yield plain, plain, [("ttl", "86400"), ("content-type", "application/json"), ("accept", "*/*"), ("host", r.host), ("content-length", str(len(plain)))]
+    yield plain, plain, [
+        ("ttl", "86400"),
+        ("content-type", "application/json"),
+        ("accept", "*/*"),
+        ("host", r.host),
+        ("content-length", str(len(plain))),
+    ]
 
 
 def stalwart_old(r):
@@ -306,7 +325,19 @@ def webdav_push(r):
     ]
 
 
-SIGNING = [npm_web_push, npm_web_push_aesgcm, pywebpush, web_push_php, mastodon, ruby_gems, gotosocial, rust_web_push, sygnal, stalwart, webdav_push]
+SIGNING = [
+    npm_web_push,
+    npm_web_push_aesgcm,
+    pywebpush,
+    web_push_php,
+    mastodon,
+    ruby_gems,
+    gotosocial,
+    rust_web_push,
+    sygnal,
+    stalwart,
+    webdav_push,
+]
 PLAIN = [stalwart_without_keys, stalwart_old, james, common_proxies]
 
 

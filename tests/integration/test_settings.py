@@ -13,7 +13,11 @@ GOOD = {"public-url": "http://127.0.0.1:1", "store": "memory:"}
 
 
 def check(*words, env=None, **flags):
-    arguments = [f"--{n}={v}" for n, v in {**GOOD, **{k.replace("_", "-"): v for k, v in flags.items()}}.items() if v is not None]
+    arguments = [
+        f"--{n}={v}"
+        for n, v in {**GOOD, **{k.replace("_", "-"): v for k, v in flags.items()}}.items()
+        if v is not None
+    ]
     return run_relay("--check-config", *arguments, *words, env=env)
 
 
@@ -61,7 +65,9 @@ def test_refused_with_status_2(tmp_path, words, texts):
 def test_file_with_line_numbers(tmp_path):
     """Every problem of a file is named with its line."""
     path = tmp_path / "relay.conf"
-    path.write_text("# comment\n[relay]\nlisten = 127.0.0.1:1\nlisten_to = x\n\n[limits]\nqueue_messages = many\n")
+    path.write_text(
+        "# comment\n[relay]\nlisten = 127.0.0.1:1\nlisten_to = x\n\n[limits]\nqueue_messages = many\n"
+    )
     done = check(f"--config={path}")
     assert done.returncode == 2
     assert "relay.conf:4" in done.stderr and "listen_to" in done.stderr
@@ -71,11 +77,15 @@ def test_file_with_line_numbers(tmp_path):
 def test_sources_and_their_order(tmp_path):
     """Defaults, file, environment, flags; later wins; --print-config shows what is in force and is itself a good file."""
     path = tmp_path / "relay.conf"
-    path.write_text("body_limit = 5000\nhello_rate = 10\ndrain_seconds = 1m\npublic_url = https://file.example\n")
+    path.write_text(
+        "body_limit = 5000\nhello_rate = 10\ndrain_seconds = 1m\npublic_url = https://file.example\n"
+    )
     env = {"BELLWIRE_HELLO_RATE": "20", "BELLWIRE_DRAIN_SECONDS": "2m", "BELLWIRE_STORE": "memory:"}
     done = run_relay("--print-config", f"--config={path}", "--drain-seconds=3m", env=env)
     assert done.returncode == 0, done.stderr
-    values = dict(line.split(" = ", 1) for line in done.stdout.splitlines() if " = " in line and line[0] not in "#;[")
+    values = dict(
+        line.split(" = ", 1) for line in done.stdout.splitlines() if " = " in line and line[0] not in "#;["
+    )
     assert (values["body_limit"], values["hello_rate"], values["store"]) == ("5000", "20", "memory:")
     assert values["drain_seconds"] in ("180", "3m", "180s")
     assert values["public_url"] == "https://file.example"
@@ -85,9 +95,19 @@ def test_sources_and_their_order(tmp_path):
 
 
 def test_secrets_are_not_printed(tmp_path):
-    done = run_relay("--print-config", "--public-url=http://127.0.0.1:1", "--redis-password=hush", "--store=redis://u:hush@127.0.0.1/0")
+    done = run_relay(
+        "--print-config",
+        "--public-url=http://127.0.0.1:1",
+        "--redis-password=hush",
+        "--store=redis://u:hush@127.0.0.1/0",
+    )
     assert done.returncode == 0 and "hush" not in done.stdout
-    assert run_relay("--print-config", "--public-url=http://127.0.0.1:1", env={"BELLWIRE_REDIS_PASSWORD": "hush"}).stdout.count("hush") == 0
+    assert (
+        run_relay(
+            "--print-config", "--public-url=http://127.0.0.1:1", env={"BELLWIRE_REDIS_PASSWORD": "hush"}
+        ).stdout.count("hush")
+        == 0
+    )
 
 
 def test_sample_help_version(tmp_path):
@@ -106,7 +126,12 @@ def test_sample_help_version(tmp_path):
 def test_port_in_use(tmp_path):
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
-        done = run_relay(f"--listen=127.0.0.1:{port}", f"--public-url=http://127.0.0.1:{port}", "--store=memory:", f"--state-dir={tmp_path}/s")
+        done = run_relay(
+            f"--listen=127.0.0.1:{port}",
+            f"--public-url=http://127.0.0.1:{port}",
+            "--store=memory:",
+            f"--state-dir={tmp_path}/s",
+        )
     assert done.returncode not in (0, 2) and str(port) in done.stderr and "use" in done.stderr
 
 
@@ -126,7 +151,12 @@ def test_store_that_cannot_be_opened(tmp_path, store):
     before = garbage.read_bytes()
     port = free_port()
     url = store.format(tmp_path)
-    done = run_relay(f"--listen=127.0.0.1:{port}", f"--public-url=http://127.0.0.1:{port}", f"--store={url}", f"--state-dir={tmp_path}/s")
+    done = run_relay(
+        f"--listen=127.0.0.1:{port}",
+        f"--public-url=http://127.0.0.1:{port}",
+        f"--store={url}",
+        f"--state-dir={tmp_path}/s",
+    )
     assert done.returncode != 0 and url.split(":", 1)[1] in done.stderr, done
     assert garbage.read_bytes() == before
 

@@ -12,7 +12,9 @@ def activated(relay, listening, env=None):
     script = 'exec 3<&"$0"; export LISTEN_PID=$$ LISTEN_FDS=1; exec "$@"'
     arguments = ["/bin/sh", "-c", script, str(listening.fileno()), *relay.arguments()]
     relay.starts += 1
-    relay.process = Process(arguments, relay.directory / f"relay-{relay.starts}.log", env, (listening.fileno(),))
+    relay.process = Process(
+        arguments, relay.directory / f"relay-{relay.starts}.log", env, (listening.fileno(),)
+    )
 
 
 def test_restart_without_a_closed_port(tmp_path):

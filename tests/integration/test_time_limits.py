@@ -35,8 +35,21 @@ def ended(relay):
     watch("nothing", relay.connect(), 10, 80)
     watch("head stalls", relay.connect(), 13, 20, data=b"POST / HT")
     watch("head drips", relay.connect(), 13, 20, drip=b"X-A: b\r\n", data=request_head(path).encode())
-    watch("body stalls", relay.connect(), 55, 70, data=request_head(path, "Content-Length: 9", "").encode() + b"x")
-    watch("body drips", relay.connect(), 55, 70, drip=b"x", data=request_head(path, "Content-Length: 900", "").encode())
+    watch(
+        "body stalls",
+        relay.connect(),
+        55,
+        70,
+        data=request_head(path, "Content-Length: 9", "").encode() + b"x",
+    )
+    watch(
+        "body drips",
+        relay.connect(),
+        55,
+        70,
+        drip=b"x",
+        data=request_head(path, "Content-Length: 900", "").encode(),
+    )
     chunked = request_head(path, "Transfer-Encoding: chunked", "").encode()
     watch("chunks drip", relay.connect(), 55, 70, drip=b"1\r\nx\r\n", data=chunked)
     idle = relay.connect()
@@ -65,14 +78,28 @@ def ended(relay):
     return {w.name: w for w in watches}
 
 
-NAMES = ["nothing", "head stalls", "head drips", "body stalls", "body drips", "chunks drip", "idle keep-alive", "no hello", "old socket that does not answer"]
+NAMES = [
+    "nothing",
+    "head stalls",
+    "head drips",
+    "body stalls",
+    "body drips",
+    "chunks drip",
+    "idle keep-alive",
+    "no hello",
+    "old socket that does not answer",
+]
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_ends_in_time(ended, name):
     """Cases 25 (push endpoint) and 11 (device), and the rulings on dripping and takeover."""
     watch = ended[name]
-    assert watch.ended is not None and watch.low < watch.ended < watch.high, (name, watch.ended, watch.data[:200])
+    assert watch.ended is not None and watch.low < watch.ended < watch.high, (
+        name,
+        watch.ended,
+        watch.data[:200],
+    )
     if name.startswith(("body", "chunks")):
         assert watch.data.startswith(b"HTTP/1.1 408 ") and b"connection: close" in watch.data.lower()
     if name in ("no hello", "old socket that does not answer"):

@@ -42,7 +42,18 @@ def test_absent_authorization(relay, restricted):
     assert_refused(post(relay, endpoint), 401, 109, www_authenticate="vapid")
 
 
-@pytest.mark.parametrize("value", ["Basic YTpi", 'Digest username="a"', "key=AAAA", "Negotiate abc", "", "vapid2 t=a, k=b", "GoogleLogin auth=x"])
+@pytest.mark.parametrize(
+    "value",
+    [
+        "Basic YTpi",
+        'Digest username="a"',
+        "key=AAAA",
+        "Negotiate abc",
+        "",
+        "vapid2 t=a, k=b",
+        "GoogleLogin auth=x",
+    ],
+)
 def test_other_schemes(relay, restricted, value):
     """Case 42."""
     _, endpoint, _ = restricted
@@ -114,7 +125,9 @@ def test_bad_signature(relay, restricted, change):
     assert_refused(post(relay, endpoint, sender.header(endpoint, **change)), 403, 109)
 
 
-@pytest.mark.parametrize("header", [{"typ": "JWT"}, {"alg": "ES256", "crit": ["exp"]}, b"[]", b"not json", b"{", b'"ES256"'])
+@pytest.mark.parametrize(
+    "header", [{"typ": "JWT"}, {"alg": "ES256", "crit": ["exp"]}, b"[]", b"not json", b"{", b'"ES256"']
+)
 def test_bad_jose_header(relay, restricted, header):
     """Section 4.2."""
     sender, endpoint, _ = restricted
@@ -127,7 +140,9 @@ def test_changed_claims(relay, restricted):
     sender, endpoint, _ = restricted
     head, _, signature = sender.token(origin_of(endpoint)).split(".")
     claims = b64(json.dumps({"aud": origin_of(endpoint), "exp": int(time.time()) + 60}).encode())
-    assert_refused(post(relay, endpoint, ("Authorization", f"vapid t={head}.{claims}.{signature}, k={sender.key}")), 403)
+    assert_refused(
+        post(relay, endpoint, ("Authorization", f"vapid t={head}.{claims}.{signature}, k={sender.key}")), 403
+    )
 
 
 EXPIRY = {
@@ -149,7 +164,9 @@ def test_expiry(relay, restricted, ahead, status):
     assert answer.status == status, answer
 
 
-@pytest.mark.parametrize("exp", ["1", str(int(time.time()) + 600), None, [], {}, True, -1, 1e300, 0], ids=repr)
+@pytest.mark.parametrize(
+    "exp", ["1", str(int(time.time()) + 600), None, [], {}, True, -1, 1e300, 0], ids=repr
+)
 def test_bad_expiry(relay, restricted, exp):
     """Case 45."""
     sender, endpoint, _ = restricted
@@ -166,7 +183,13 @@ def test_missing_claims(relay, restricted):
 def test_fraction_in_expiry_and_odd_sub(relay, restricted):
     """Sections 4.2 and 4.5."""
     sender, endpoint, _ = restricted
-    for change in ({"exp": time.time() + 600.5}, {"sub": "sender@example.com"}, {"sub": 7}, {"drop": ["sub"]}, {"more": [1]}):
+    for change in (
+        {"exp": time.time() + 600.5},
+        {"sub": "sender@example.com"},
+        {"sub": 7},
+        {"drop": ["sub"]},
+        {"more": [1]},
+    ):
         assert_accepted(post(relay, endpoint, sender.header(endpoint, **change)))
 
 
@@ -255,7 +278,9 @@ def test_legacy_without_key(relay, restricted, crypto_key):
     """Case 48: Bearer without a key is no scheme of ours at all or malformed: never accepted."""
     sender, endpoint, _ = restricted
     headers = [("Authorization", f"WebPush {sender.token(origin_of(endpoint))}")]
-    assert_refused(post(relay, endpoint, *headers, *([("Crypto-Key", crypto_key)] if crypto_key else [])), 403)
+    assert_refused(
+        post(relay, endpoint, *headers, *([("Crypto-Key", crypto_key)] if crypto_key else [])), 403
+    )
 
 
 FORMS = {
@@ -283,7 +308,9 @@ def test_key_in_standard_base64(relay, restricted):
     """Section 4.5."""
     sender, endpoint, _ = restricted
     key = base64.b64encode(unb64(sender.key)).decode()
-    assert_accepted(post(relay, endpoint, ("Authorization", f"vapid t={sender.token(origin_of(endpoint))}, k={key}")))
+    assert_accepted(
+        post(relay, endpoint, ("Authorization", f"vapid t={sender.token(origin_of(endpoint))}, k={key}"))
+    )
 
 
 def test_oversized_header(relay, restricted):

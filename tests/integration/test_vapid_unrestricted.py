@@ -26,6 +26,8 @@ def test_verified_on_demand(start_relay):
     _, _, endpoint = relay.subscribed()
     sender = Vapid()
     for make in HEADERS.values():
-        assert_refused(relay.post(endpoint, b"x", headers=[("Authorization", make(sender, endpoint))]), 403, 109)
+        assert_refused(
+            relay.post(endpoint, b"x", headers=[("Authorization", make(sender, endpoint))]), 403, 109
+        )
     for headers in ([], [sender.header(endpoint)], [("Authorization", "Basic YTpi")]):
         assert_accepted(relay.post(endpoint, b"x", headers=headers))

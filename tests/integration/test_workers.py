@@ -72,6 +72,8 @@ def test_graceful_end_of_all(relay):
 @pytest.mark.parametrize("store", ["sqlite:/tmp/x.db", "memory:"])
 def test_a_store_for_one_process_is_refused(tmp_path, store):
     """With the reason, before anything is opened."""
-    done = run_relay("--workers", 2, "--store", store, "--state-dir", tmp_path, "--public-url", "http://127.0.0.1:1")
+    done = run_relay(
+        "--workers", 2, "--store", store, "--state-dir", tmp_path, "--public-url", "http://127.0.0.1:1"
+    )
     assert done.returncode == 2 and "workers" in done.stderr and "redis" in done.stderr
     assert list(tmp_path.iterdir()) == []

@@ -103,7 +103,9 @@ class Device(WebSocket):
         return [body_of(n) for n in self.notifications(count, timeout)]
 
     def ack(self, *notifications, code=100):
-        updates = [{"channelID": n["channelID"], "version": n["version"], "code": code} for n in notifications]
+        updates = [
+            {"channelID": n["channelID"], "version": n["version"], "code": code} for n in notifications
+        ]
         self.send_json({"messageType": "ack", "updates": updates})
 
     def take(self, timeout=10):

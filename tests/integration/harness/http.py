@@ -10,7 +10,13 @@ import time
 
 class Response:
     def __init__(self, version, status, reason, headers, body):
-        self.version, self.status, self.reason, self.headers, self.body = version, status, reason, headers, body
+        self.version, self.status, self.reason, self.headers, self.body = (
+            version,
+            status,
+            reason,
+            headers,
+            body,
+        )
 
     def get(self, name, default=None):
         values = [v for n, v in self.headers if n.lower() == name.lower()]
@@ -37,7 +43,9 @@ class Connection:
 
     def __init__(self, target, timeout=10, tls=None, source=None):
         if isinstance(target, int):
-            self.sock = socket.create_connection(("127.0.0.1", target), timeout, (source, 0) if source else None)
+            self.sock = socket.create_connection(
+                ("127.0.0.1", target), timeout, (source, 0) if source else None
+            )
             self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         else:
             self.sock = socket.socket(socket.AF_UNIX)
@@ -56,7 +64,11 @@ class Connection:
             lines.append(f"Host: {host}")
         lines += [f"{name}: {value}" for name, value in headers]
         names = {name.lower() for name, _ in headers}
-        if length and (body or method in ("POST", "PUT", "PATCH")) and not names & {"content-length", "transfer-encoding"}:
+        if (
+            length
+            and (body or method in ("POST", "PUT", "PATCH"))
+            and not names & {"content-length", "transfer-encoding"}
+        ):
             lines.append(f"Content-Length: {len(body)}")
         self.send("\r\n".join(lines).encode("latin-1") + b"\r\n\r\n" + body)
 

@@ -8,7 +8,13 @@ import socket
 import subprocess
 import time
 
-SANITIZER_MARKS = ("AddressSanitizer", "LeakSanitizer", "ThreadSanitizer", "runtime error:", "UndefinedBehaviorSanitizer")
+SANITIZER_MARKS = (
+    "AddressSanitizer",
+    "LeakSanitizer",
+    "ThreadSanitizer",
+    "runtime error:",
+    "UndefinedBehaviorSanitizer",
+)
 
 
 def wait_until(condition, timeout=10.0, what="condition"):
@@ -48,7 +54,12 @@ class Process:
         environment.update(env or {})
         with open(stderr_path, "ab") as err:
             self.child = subprocess.Popen(
-                self.arguments, stdin=subprocess.DEVNULL, stdout=err, stderr=err, env=environment, pass_fds=pass_fds
+                self.arguments,
+                stdin=subprocess.DEVNULL,
+                stdout=err,
+                stderr=err,
+                env=environment,
+                pass_fds=pass_fds,
             )
 
     @property
@@ -83,7 +94,9 @@ class Process:
             return self.child.wait(timeout)
         except subprocess.TimeoutExpired:
             self.kill()
-            raise AssertionError(f"pid {self.pid} ignored SIGTERM for {timeout} s\n{self.log()[-4000:]}") from None
+            raise AssertionError(
+                f"pid {self.pid} ignored SIGTERM for {timeout} s\n{self.log()[-4000:]}"
+            ) from None
 
     def assert_no_sanitizer_report(self):
         log = self.log()

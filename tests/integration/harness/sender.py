@@ -41,7 +41,10 @@ class Vapid:
 
     def sign(self, header, claims, signature=None):
         """A token; header and claims are dicts or raw bytes, signature changes the good one."""
-        parts = [p if isinstance(p, bytes) else json.dumps(p, separators=(",", ":")).encode() for p in (header, claims)]
+        parts = [
+            p if isinstance(p, bytes) else json.dumps(p, separators=(",", ":")).encode()
+            for p in (header, claims)
+        ]
         text = f"{b64(parts[0])}.{b64(parts[1])}"
         raw = self.signature(text.encode())
         return f"{text}.{b64(signature(raw) if signature else raw)}"
@@ -125,7 +128,9 @@ class Subscriber:
 
     def decrypt_aesgcm(self, body, headers):
         """headers: those of the notification."""
-        fields = dict(p.strip().split("=", 1) for k in ("encryption", "crypto_key") for p in headers[k].split(";"))
+        fields = dict(
+            p.strip().split("=", 1) for k in ("encryption", "crypto_key") for p in headers[k].split(";")
+        )
         public = unb64(fields["dh"])
         peer = ec.EllipticCurvePublicKey.from_encoded_point(ec.SECP256R1(), public)
         key, nonce = self._aesgcm_keys(self.private.exchange(ec.ECDH(), peer), public, unb64(fields["salt"]))

@@ -50,7 +50,9 @@ def upgrade_headers(key, port, protocol=None):
 
 
 class WebSocket(Connection):
-    def __init__(self, target, path="/", protocol=None, request=None, timeout=10, tls=None, early=b"", shrink=None):
+    def __init__(
+        self, target, path="/", protocol=None, request=None, timeout=10, tls=None, early=b"", shrink=None
+    ):
         """request replaces the whole upgrade request; early is sent right behind it."""
         super().__init__(target, timeout, tls)
         if shrink:
@@ -59,7 +61,9 @@ class WebSocket(Connection):
             self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, shrink)
         self.key = base64.b64encode(os.urandom(16)).decode()
         if request is None:
-            lines = [f"GET {path} HTTP/1.1"] + [f"{n}: {v}" for n, v in upgrade_headers(self.key, target, protocol)]
+            lines = [f"GET {path} HTTP/1.1"] + [
+                f"{n}: {v}" for n, v in upgrade_headers(self.key, target, protocol)
+            ]
             request = "\r\n".join(lines) + "\r\n\r\n"
         else:
             request = request.replace("{KEY}", self.key)
