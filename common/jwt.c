@@ -146,8 +146,9 @@ char *jwt_sign(struct slice payload, EVP_PKEY *key) {
 	CLEANUP_FREE char *first = base64url_print(header, sizeof header - 1);
 	CLEANUP_FREE char *second = base64url_print(payload.data, payload.len);
 	CLEANUP_FREE char *text = mem_printf("%s.%s", first, second);
-	uint8_t signature[JWT_SIGNATURE_BYTES];
-	if (!EVP_PKEY_is_a(key, "EC") || !jwt_sign_text(slice_of(text), key, signature)) {
+	uint8_t signature[JWT_SIGNATURE_BYTES], point[P256_POINT_BYTES];
+	/* ES256 is P-256 alone; other curves would sign too */
+	if (!p256_point_of(key, point) || !jwt_sign_text(slice_of(text), key, signature)) {
 		return NULL;
 	}
 	CLEANUP_FREE char *third = base64url_print(signature, sizeof signature);

@@ -16,7 +16,9 @@
 
 enum { TOKEN_LENGTH = 66, TOKEN_KEY_BYTES = 64, TOKEN_KEYS_MAX = 32 };
 
-struct token_keys; /* the key file's content; the newest makes tokens, all open them */
+/* The key file's content: the last line's key makes tokens, all open them. Used by one thread at a
+ * time, const or not. */
+struct token_keys;
 
 /* Reads the key file; made with one fresh key (0600, synced) when absent and `create`. NULL with a
  * sentence in *out_error: unreadable, readable or writable by others, malformed. Other secrets
@@ -27,7 +29,7 @@ size_t token_keys_count(const struct token_keys *keys);
 /* Adds a fresh key to the file by atomic replace; running relays take it at reload. 0 or negative
  * errno. */
 int token_keys_add(const char *path, char **out_error);
-/* Prints number, creation time and fingerprint of each, never the key. */
+/* A line a key, oldest first: number, creation time, fingerprint; never the key. */
 int token_keys_list(const char *path, char **out_text, char **out_error);
 /* A secret for another purpose, by HKDF from the oldest key: stable over rotation, equal in all
  * workers. */

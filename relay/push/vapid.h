@@ -13,7 +13,7 @@
 enum vapid_result {
 	VAPID_OK,
 	VAPID_ABSENT, /* no Authorization, or a scheme that is not ours: 401 */
-	VAPID_MALFORMED, /* t or k missing, twice, undecodable, not on the curve: 403 */
+	VAPID_MALFORMED, /* t or k missing, twice, undecodable, not on the curve, not ES256: 403 */
 	VAPID_EXPIRED, /* exp passed (60 s grace), missing, or more than 24 h + 300 s ahead */
 	VAPID_WRONG_AUDIENCE,
 	VAPID_BAD_SIGNATURE,
@@ -27,13 +27,15 @@ struct vapid_claims {
 	uint8_t key_hash[STORE_KEY_HASH_BYTES];
 };
 
-/* Pure: finds token and key in the headers. authorization_count > 1 is malformed. Without a
- * signature check. out_token points into authorization. */
+/* Pure: finds token and key in the headers. authorization_count > 1 is malformed. Costs little:
+ * neither the signature nor whether the key lies on the curve is checked. out_token points into
+ * authorization. */
 enum vapid_result vapid_parse(struct slice authorization, size_t authorization_count,
 	struct slice crypto_key, struct slice *out_token, uint8_t out_key[P256_POINT_BYTES]);
 
 struct vapid; /* the accepted origins and the cache */
-/* origins: public URLs, NULL-terminated; their origins are what `aud` may name. */
+/* origins: public URLs, NULL-terminated; their origins are what `aud` may name, with or without
+ * the port. cache_entries 0: every signature is checked anew. */
 struct vapid *vapid_create(const char *const *origins, size_t cache_entries);
 void vapid_destroy(struct vapid *vapid);
 /* The whole check at Unix time now. */
