@@ -344,6 +344,7 @@ bool autopush_print_notification(
 	static const char version[] = "\",\"version\":\"";
 	static const char data[] = "\",\"data\":\"";
 	static const char headers[] = "\",\"headers\":";
+	static const char usual[] = "{\"encoding\":\"aes128gcm\"}}";
 	size_t room = sizeof head + AUTOPUSH_CHANNEL_LENGTH + sizeof version + AUTOPUSH_VERSION_LENGTH +
 				  sizeof data + BASE64URL_LENGTH(notification->body.len) + sizeof headers + 64;
 	char *start = buffer_reserve(out, room);
@@ -360,7 +361,7 @@ bool autopush_print_notification(
 	buffer_commit(out, (size_t)(at - start));
 	if (notification->body.len > 0 && notification->crypto_key.len == 0 &&
 		notification->encryption.len == 0 && slice_equals(notification->encoding, "aes128gcm")) {
-		return buffer_append(out, "{\"encoding\":\"aes128gcm\"}}", 26);
+		return buffer_append(out, usual, sizeof usual - 1);
 	}
 	return autopush_print_headers(out, notification);
 }

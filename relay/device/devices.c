@@ -1,0 +1,377 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The registry of all sessions: admission, who is the newest of a device, the timer wheel, the end.
+ */
+#include "relay/device/devices.h"
+#include "common/log.h"
+#include "common/mem.h"
+#include "relay/device/device.h"
+#include "relay/device/upgrade.h"
+#include <assert.h>
+#include <stdlib.h>
+#include <time.h>
+#include <unistd.h>
+
+enum {
+	DEVICES_FRAME_LIMIT = 4 << 20, /* of one frame: above any body a relay accepts, in base64 */
+	DEVICES_FLAP_TAKEOVERS = 10,
+	DEVICES_FLAP_SEC = 300,
+	DEVICES_HOLD_SEC = 2,
+};
+static const double devices_drain_tick_sec = 0.1;
+
+uint32_t devices_now(const struct devices *devices) {
+	(void)devices;
+	struct timespec now;
+	(void)clock_gettime(CLOCK_MONOTONIC_COARSE, &now);
+	return (uint32_t)now.tv_sec + 1; /* so that 0 can mean never, even just after boot */
+}
+
+/* ---- the timer wheel ---------------------------------------------------------------------------
+ */
+
+void devices_wheel_put(struct device *device, uint32_t due_sec) {
+	struct devices *devices = device->devices;
+	uint32_t first = devices->turned_sec + 1;
+	uint32_t last = devices->turned_sec + DEVICES_WHEEL_SLOTS - 1;
+	device->due_sec = due_sec < first ? first : due_sec > last ? last : due_sec;
+	list_remove(&device->timer);
+	list_append(&devices->wheel[device->due_sec % DEVICES_WHEEL_SLOTS], &device->timer);
+}
+
+static void devices_turn_slot(struct devices *devices, uint32_t now) {
+	struct list due;
+	list_init(&due);
+	list_splice(&due, &devices->wheel[devices->turned_sec % DEVICES_WHEEL_SLOTS]);
+	struct device *device;
+	while ((device = list_first(&due, struct device, timer))) {
+		list_remove(&device->timer);
+		device_on_due(device, now);
+	}
+}
+
+static void devices_on_tick(struct ev_loop *loop, ev_timer *timer, int revents) {
+	(void)revents;
+	struct devices *devices = timer->data;
+	uint32_t now = devices_now(devices);
+	if (now - devices->turned_sec > DEVICES_WHEEL_SLOTS) {
+		devices->turned_sec = now - DEVICES_WHEEL_SLOTS; /* the machine slept: once around is all */
+	}
+	while (devices->turned_sec < now) {
+		devices->turned_sec++;
+		devices_turn_slot(devices, now);
+	}
+	if (devices->sockets == 0) {
+		ev_timer_stop(loop, timer);
+	}
+}
+
+static void devices_start_tick(struct devices *devices) {
+	if (!ev_is_active(&devices->tick)) {
+		devices->turned_sec = devices_now(devices);
+		ev_timer_set(&devices->tick, 1.0, 1.0);
+		ev_timer_start(devices->options.loop, &devices->tick);
+	}
+}
+
+/* ---- life --------------------------------------------------------------------------------------
+ */
+
+static void devices_on_open(struct websocket *socket) {
+	struct device *device = device_of(socket);
+	metrics_add(device->devices->options.metrics, METRIC_DEVICE_CONNECTED, 1);
+}
+
+static void devices_on_alive(struct websocket *socket, bool is_pong) {
+	(void)is_pong;
+	struct device *device = device_of(socket);
+	if (device->state == DEVICE_READY) {
+		device_note_life(device);
+	}
+}
+
+static void devices_on_broken(struct websocket *socket, enum websocket_close_code code) {
+	struct device *device = device_of(socket);
+	log_debug("device", "%s broke the protocol code=%d", device_log_name(device), (int)code);
+	metrics_add(device->devices->options.metrics, METRIC_DEVICE_BAD, 1);
+}
+
+static const struct websocket_events devices_events = {
+	.on_open = devices_on_open,
+	.on_text = device_on_text,
+	.on_alive = devices_on_alive,
+	.on_writable = device_on_writable,
+	.on_broken = devices_on_broken,
+	.on_closed = device_on_closed,
+};
+
+struct devices *devices_create(const struct devices_options *options) {
+	struct devices *devices = mem_zalloc(sizeof *devices);
+	devices->options = *options;
+	devices->keys = options->keys;
+	devices->references = 1;
+	devices->by_id = hashmap_create(offsetof(struct device, id), sizeof(struct device_id));
+	buffer_init(&devices->scratch, DEVICES_FRAME_LIMIT);
+	for (size_t i = 0; i < DEVICES_WHEEL_SLOTS; i++) {
+		list_init(&devices->wheel[i]);
+	}
+	list_init(&devices->hello_queue);
+	devices->turned_sec = devices_now(devices);
+	ev_init(&devices->tick, devices_on_tick);
+	ev_init(&devices->hello_timer, devices_on_hello_timer);
+	ev_init(&devices->drain_timer, NULL);
+	devices->tick.data = devices->hello_timer.data = devices->drain_timer.data = devices;
+	devices->host = websocket_host_create(options->loop, &devices_events);
+	if (!devices->host) {
+		devices_destroy(devices);
+		return NULL;
+	}
+	return devices;
+}
+
+void devices_release(struct devices *devices) {
+	assert(devices->references > 0);
+	if (--devices->references > 0) {
+		return;
+	}
+	hashmap_destroy(devices->by_id);
+	buffer_finish(&devices->scratch);
+	free(devices);
+}
+
+void devices_destroy(struct devices *devices) {
+	if (!devices) {
+		return;
+	}
+	devices->is_destroyed = true;
+	websocket_host_destroy(devices->host);
+	devices->host = NULL;
+	assert(devices->sockets == 0);
+	ev_timer_stop(devices->options.loop, &devices->tick);
+	ev_timer_stop(devices->options.loop, &devices->hello_timer);
+	ev_timer_stop(devices->options.loop, &devices->drain_timer);
+	devices_release(devices);
+}
+
+size_t devices_count(const struct devices *devices) {
+	return devices->sockets;
+}
+
+void devices_set_keys(struct devices *devices, const struct token_keys *keys) {
+	devices->keys = keys;
+}
+
+/* ---- upgrades ----------------------------------------------------------------------------------
+ */
+
+static void devices_count_sockets(struct devices *devices, int n) {
+	devices->sockets += (size_t)n;
+	metrics_set(devices->options.metrics, METRIC_DEVICE_SOCKETS, (int64_t)devices->sockets);
+}
+
+void devices_accept(
+	struct devices *devices, struct http_request *request, const struct device_invite *invite) {
+	if (devices->is_draining || devices->sockets >= devices->options.max_sockets) {
+		upgrade_refuse(request, 503);
+		return;
+	}
+	int fd;
+	struct buffer head;
+	if (!upgrade_take(request, &fd, &head)) {
+		return;
+	}
+	websocket_tune(fd, devices->options.tcp_user_timeout_ms);
+	devices_start_tick(devices);
+	struct device *device = device_create(devices, invite);
+	devices_count_sockets(devices, 1);
+	struct slice text = {buffer_begin(&head), buffer_length(&head)};
+	if (!websocket_adopt(devices->host, &device->socket, fd, text)) {
+		device_on_closed(&device->socket);
+	}
+	buffer_finish(&head);
+}
+
+/* ---- who is the newest --------------------------------------------------------------------------
+ */
+
+/* Two profiles with one identity take the device from each other for ever. */
+static bool devices_is_flapping(struct device *device, const struct device *before) {
+	uint32_t now = devices_now(device->devices);
+	device->takeovers_sec = before->takeovers_sec;
+	device->takeovers = before->takeovers;
+	if (device->takeovers == 0 || now - device->takeovers_sec > DEVICES_FLAP_SEC) {
+		device->takeovers_sec = now;
+		device->takeovers = 0;
+	}
+	return ++device->takeovers > DEVICES_FLAP_TAKEOVERS;
+}
+
+/* What the older socket has in flight may still be acknowledged, on either: it is not sent again
+ * for a moment. Our clients tell repeats apart and need no patience. */
+void devices_hold(struct device *device, const struct message_id *ids, size_t count) {
+	for (size_t i = 0; i < count && !device->is_ours; i++) {
+		window_hold(&device->window, ids[i]);
+	}
+	if (device->window.held > 0) {
+		device->hold_sec = devices_now(device->devices) + DEVICES_HOLD_SEC + 1;
+		device_arm(device, device->hold_sec);
+	}
+}
+
+static void devices_supersede(struct device *device) {
+	device->is_newest = false;
+	device_probe(device, devices_now(device->devices));
+}
+
+bool devices_take_over(struct device *device) {
+	struct devices *devices = device->devices;
+	struct device *before = hashmap_get(devices->by_id, &device->id);
+	if (before && devices_is_flapping(device, before)) {
+		log_info("device is used twice, newer socket sent away device=%s", device_log_name(device));
+		websocket_close(&device->socket, WEBSOCKET_CLOSE_STAY_AWAY);
+		return false;
+	}
+	if (before) {
+		metrics_add(devices->options.metrics, METRIC_DEVICE_TAKEOVERS, 1);
+		if (before->older) {
+			struct device *oldest = before->older;
+			before->older = NULL;
+			websocket_drop(&oldest->socket);
+		}
+		struct message_id ids[DEVICES_SENT_IDS_MAX];
+		devices_hold(device, ids, window_sent_ids(&before->window, ids, DEVICES_SENT_IDS_MAX));
+		device->older = before;
+		devices_supersede(before);
+	}
+	device->is_newest = true;
+	(void)hashmap_put(devices->by_id, device);
+	return true;
+}
+
+/* The other socket, if there is one, gets the deliveries again. */
+static void devices_promote(struct device *device) {
+	device->is_newest = true;
+	(void)hashmap_put(device->devices->by_id, device);
+	device_rescan(device);
+}
+
+void devices_forget(struct device *device) {
+	struct devices *devices = device->devices;
+	struct device *newest = hashmap_get(devices->by_id, &device->id);
+	struct device *older = device->older;
+	device->older = NULL;
+	device->is_newest = false;
+	if (newest && newest != device) {
+		if (newest->older == device) {
+			newest->older = NULL;
+		}
+		return;
+	}
+	if (!newest) {
+		return;
+	}
+	(void)hashmap_remove(devices->by_id, &device->id);
+	if (older) {
+		devices_promote(older);
+	} else if (device->is_stored && !device->is_elsewhere && !devices->is_destroyed) {
+		store_detach(devices->options.store, device->id, NULL, NULL);
+	}
+}
+
+/* ---- messages and wake-ups ----------------------------------------------------------------------
+ */
+
+bool devices_deliver(struct devices *devices, struct device_id id,
+	const struct store_message *message, bool is_transient) {
+	struct device *device = hashmap_get(devices->by_id, &id);
+	return device && device->state == DEVICE_READY && device_deliver(device, message, is_transient);
+}
+
+void devices_drop_invited(struct devices *devices, struct invite_id invite) {
+	for (size_t i = 0; i < DEVICES_WHEEL_SLOTS; i++) {
+		struct device *device;
+		LIST_FOREACH (device, &devices->wheel[i], timer) {
+			if (device->invite && memcmp(&device->invite->id, &invite, sizeof invite) == 0) {
+				websocket_drop(&device->socket);
+			}
+		}
+	}
+}
+
+static void devices_attach_all(struct devices *devices) {
+	struct device *device;
+	for (size_t at = 0; (device = hashmap_next(devices->by_id, &at));) {
+		device_attach_again(device);
+	}
+}
+
+void devices_wake(struct devices *devices, const struct store_wake *wake) {
+	struct device *device;
+	switch (wake->kind) {
+	case STORE_WAKE_MESSAGES:
+		device = hashmap_get(devices->by_id, &wake->device);
+		if (device && device->state == DEVICE_READY) {
+			/* Ids of several nodes need not come in order: look at all. */
+			device_rescan(device);
+		}
+		return;
+	case STORE_WAKE_TRANSIENT:
+		(void)devices_deliver(devices, wake->device, wake->message, true);
+		return;
+	case STORE_WAKE_TOLD:
+		peers_on_told(devices, wake);
+		return;
+	case STORE_WAKE_LOST:
+		devices_attach_all(devices);
+		return;
+	}
+}
+
+/* ---- draining -----------------------------------------------------------------------------------
+ */
+
+/* Drops up to count sockets, wherever they hang on the wheel. */
+static void devices_drop_some(struct devices *devices, size_t count) {
+	for (size_t i = 0; i < DEVICES_WHEEL_SLOTS && count > 0; i++) {
+		struct device *device;
+		LIST_FOREACH (device, &devices->wheel[i], timer) {
+			if (count == 0) {
+				return;
+			}
+			if (!websocket_is_ending(&device->socket)) {
+				websocket_drop(&device->socket);
+				count--;
+			}
+		}
+	}
+}
+
+static void devices_on_drain_tick(struct ev_loop *loop, ev_timer *timer, int revents) {
+	(void)revents;
+	struct devices *devices = timer->data;
+	if (devices->sockets == 0) {
+		ev_timer_stop(loop, timer);
+		devices->on_drained(devices->drained_ctx);
+		return;
+	}
+	double gone = ev_now(loop) - devices->drain_from;
+	double share = devices->drain_sec > 0 ? gone / devices->drain_sec : 1;
+	size_t may_stay = share >= 1 ? 0 : (size_t)((1 - share) * (double)devices->drain_sockets);
+	if (devices->sockets > may_stay) {
+		devices_drop_some(devices, devices->sockets - may_stay);
+	}
+}
+
+void devices_drain(struct devices *devices, double drain_sec, devices_drained_fn *done, void *ctx) {
+	if (devices->is_draining) {
+		return;
+	}
+	devices->is_draining = true;
+	devices->drain_from = ev_now(devices->options.loop);
+	devices->drain_sec = drain_sec;
+	devices->drain_sockets = devices->sockets;
+	devices->on_drained = done;
+	devices->drained_ctx = ctx;
+	ev_timer_init(&devices->drain_timer, devices_on_drain_tick, 0, devices_drain_tick_sec);
+	devices->drain_timer.data = devices;
+	ev_timer_start(devices->options.loop, &devices->drain_timer);
+}

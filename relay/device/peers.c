@@ -1,0 +1,104 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Between nodes: a device that moves from one to another. The new node says "T", taken over; the
+ * old one falls silent on its socket and answers "F" with the ids in flight there, 16 bytes each in
+ * the order of struct message_id, most significant byte first.
+ */
+#include "common/log.h"
+#include "common/mem.h"
+#include "relay/device/device.h"
+#include <stdlib.h>
+
+enum { PEERS_ID_BYTES = 16 };
+static const double peers_wait_sec = 0.1;
+
+struct device_wait {
+	ev_timer timer;
+	struct device *device;
+};
+
+static void peers_write_be64(uint8_t *out, uint64_t value) {
+	for (size_t i = 0; i < 8; i++) {
+		out[i] = (uint8_t)(value >> (56 - 8 * i));
+	}
+}
+
+static uint64_t peers_read_be64(const uint8_t *bytes) {
+	uint64_t value = 0;
+	for (size_t i = 0; i < 8; i++) {
+		value = value << 8 | bytes[i];
+	}
+	return value;
+}
+
+void peers_cancel(struct device *device) {
+	if (device->wait) {
+		ev_timer_stop(device->devices->options.loop, &device->wait->timer);
+		free(device->wait);
+		device->wait = NULL;
+	}
+}
+
+/* The other node may be gone, or hold nothing. */
+static void peers_on_waited(struct ev_loop *loop, ev_timer *timer, int revents) {
+	(void)loop;
+	(void)revents;
+	struct device *device = ((struct device_wait *)timer->data)->device;
+	peers_cancel(device);
+	device_pull(device);
+}
+
+void peers_take_over(struct device *device, struct node_id previous) {
+	struct devices *devices = device->devices;
+	metrics_add(devices->options.metrics, METRIC_DEVICE_TAKEOVERS, 1);
+	store_tell(devices->options.store, previous, device->id, slice_of("T"));
+	device->wait = mem_zalloc(sizeof *device->wait);
+	device->wait->device = device;
+	ev_timer_init(&device->wait->timer, peers_on_waited, peers_wait_sec, 0);
+	device->wait->timer.data = device->wait;
+	ev_timer_start(devices->options.loop, &device->wait->timer);
+}
+
+static void peers_on_taken_over(struct devices *devices, const struct store_wake *wake) {
+	struct device *device = hashmap_get(devices->by_id, &wake->device);
+	uint8_t text[1 + DEVICES_SENT_IDS_MAX * PEERS_ID_BYTES] = {'F'};
+	size_t bytes = 1;
+	for (; device; device = device->older) {
+		struct message_id ids[DEVICES_SENT_IDS_MAX];
+		size_t room = (sizeof text - bytes) / PEERS_ID_BYTES;
+		size_t count = window_sent_ids(&device->window, ids, room);
+		for (size_t i = 0; i < count; i++) {
+			peers_write_be64(text + bytes, ids[i].hi);
+			peers_write_be64(text + bytes + 8, ids[i].lo);
+			bytes += PEERS_ID_BYTES;
+		}
+		device->is_elsewhere = true;
+		device_probe(device, devices_now(devices));
+	}
+	store_tell(devices->options.store, wake->from, wake->device,
+		(struct slice){(const char *)text, bytes});
+}
+
+static void peers_on_in_flight(struct devices *devices, const struct store_wake *wake) {
+	struct device *device = hashmap_get(devices->by_id, &wake->device);
+	if (!device || !device->wait) {
+		return; /* too late, or for a session that is gone */
+	}
+	const uint8_t *bytes = (const uint8_t *)wake->text.data;
+	for (size_t at = 1; at + PEERS_ID_BYTES <= wake->text.len; at += PEERS_ID_BYTES) {
+		struct message_id id = {peers_read_be64(bytes + at), peers_read_be64(bytes + at + 8)};
+		devices_hold(device, &id, 1);
+	}
+	peers_cancel(device);
+	device_pull(device);
+}
+
+void peers_on_told(struct devices *devices, const struct store_wake *wake) {
+	if (slice_equals(wake->text, "T")) {
+		peers_on_taken_over(devices, wake);
+	} else if (slice_starts_with(wake->text, "F")) {
+		peers_on_in_flight(devices, wake);
+	} else {
+		log_debug("device", "another node said what this one does not know");
+	}
+}
