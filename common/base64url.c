@@ -1,27 +1,547 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* base64url by table. */
+/* base64url without padding: three bytes are four characters. */
 #include "common/base64url.h"
 #include "common/mem.h"
 
 static const char base64url_alphabet[64] =
 	"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
 
+/* Value of each character; 255 for one outside the alphabet. */
+static const uint8_t base64url_values[256] = {
+	255,
+	255,
+	255,
+	255,
+	255,
+	255,
+	255,
+	255,
+	255,
+	255,
+	255,
+	255,
+	255,
+	255,
+	255,
+	255,
+	255,
+	255,
+	255,
+	255,
+	255,
+	255,
+	255,
+	255,
+	255,
+	255,
+	255,
+	255,
+	255,
+	255,
+	255,
+	255,
+	255,
+	255,
+	255,
+	255,
+	255,
+	255,
+	255,
+	255,
+	255,
+	255,
+	255,
+	255,
+	255,
+	62,
+	255,
+	255,
+	52,
+	53,
+	54,
+	55,
+	56,
+	57,
+	58,
+	59,
+	60,
+	61,
+	255,
+	255,
+	255,
+	255,
+	255,
+	255,
+	255,
+	0,
+	1,
+	2,
+	3,
+	4,
+	5,
+	6,
+	7,
+	8,
+	9,
+	10,
+	11,
+	12,
+	13,
+	14,
+	15,
+	16,
+	17,
+	18,
+	19,
+	20,
+	21,
+	22,
+	23,
+	24,
+	25,
+	255,
+	255,
+	255,
+	255,
+	63,
+	255,
+	26,
+	27,
+	28,
+	29,
+	30,
+	31,
+	32,
+	33,
+	34,
+	35,
+	36,
+	37,
+	38,
+	39,
+	40,
+	41,
+	42,
+	43,
+	44,
+	45,
+	46,
+	47,
+	48,
+	49,
+	50,
+	51,
+	255,
+	255,
+	255,
+	255,
+	255,
+	255,
+	255,
+	255,
+	255,
+	255,
+	255,
+	255,
+	255,
+	255,
+	255,
+	255,
+	255,
+	255,
+	255,
+	255,
+	255,
+	255,
+	255,
+	255,
+	255,
+	255,
+	255,
+	255,
+	255,
+	255,
+	255,
+	255,
+	255,
+	255,
+	255,
+	255,
+	255,
+	255,
+	255,
+	255,
+	255,
+	255,
+	255,
+	255,
+	255,
+	255,
+	255,
+	255,
+	255,
+	255,
+	255,
+	255,
+	255,
+	255,
+	255,
+	255,
+	255,
+	255,
+	255,
+	255,
+	255,
+	255,
+	255,
+	255,
+	255,
+	255,
+	255,
+	255,
+	255,
+	255,
+	255,
+	255,
+	255,
+	255,
+	255,
+	255,
+	255,
+	255,
+	255,
+	255,
+	255,
+	255,
+	255,
+	255,
+	255,
+	255,
+	255,
+	255,
+	255,
+	255,
+	255,
+	255,
+	255,
+	255,
+	255,
+	255,
+	255,
+	255,
+	255,
+	255,
+	255,
+	255,
+	255,
+	255,
+	255,
+	255,
+	255,
+	255,
+	255,
+	255,
+	255,
+	255,
+	255,
+	255,
+	255,
+	255,
+	255,
+	255,
+	255,
+	255,
+	255,
+	255,
+	255,
+	255,
+	255,
+	255,
+	255,
+	255,
+	255,
+	255,
+	255,
+	255,
+	255,
+};
+
+/* The same, and '+' and '/' of the other alphabet. */
+static const uint8_t base64url_values_both[256] = {
+	255,
+	255,
+	255,
+	255,
+	255,
+	255,
+	255,
+	255,
+	255,
+	255,
+	255,
+	255,
+	255,
+	255,
+	255,
+	255,
+	255,
+	255,
+	255,
+	255,
+	255,
+	255,
+	255,
+	255,
+	255,
+	255,
+	255,
+	255,
+	255,
+	255,
+	255,
+	255,
+	255,
+	255,
+	255,
+	255,
+	255,
+	255,
+	255,
+	255,
+	255,
+	255,
+	255,
+	62,
+	255,
+	62,
+	255,
+	63,
+	52,
+	53,
+	54,
+	55,
+	56,
+	57,
+	58,
+	59,
+	60,
+	61,
+	255,
+	255,
+	255,
+	255,
+	255,
+	255,
+	255,
+	0,
+	1,
+	2,
+	3,
+	4,
+	5,
+	6,
+	7,
+	8,
+	9,
+	10,
+	11,
+	12,
+	13,
+	14,
+	15,
+	16,
+	17,
+	18,
+	19,
+	20,
+	21,
+	22,
+	23,
+	24,
+	25,
+	255,
+	255,
+	255,
+	255,
+	63,
+	255,
+	26,
+	27,
+	28,
+	29,
+	30,
+	31,
+	32,
+	33,
+	34,
+	35,
+	36,
+	37,
+	38,
+	39,
+	40,
+	41,
+	42,
+	43,
+	44,
+	45,
+	46,
+	47,
+	48,
+	49,
+	50,
+	51,
+	255,
+	255,
+	255,
+	255,
+	255,
+	255,
+	255,
+	255,
+	255,
+	255,
+	255,
+	255,
+	255,
+	255,
+	255,
+	255,
+	255,
+	255,
+	255,
+	255,
+	255,
+	255,
+	255,
+	255,
+	255,
+	255,
+	255,
+	255,
+	255,
+	255,
+	255,
+	255,
+	255,
+	255,
+	255,
+	255,
+	255,
+	255,
+	255,
+	255,
+	255,
+	255,
+	255,
+	255,
+	255,
+	255,
+	255,
+	255,
+	255,
+	255,
+	255,
+	255,
+	255,
+	255,
+	255,
+	255,
+	255,
+	255,
+	255,
+	255,
+	255,
+	255,
+	255,
+	255,
+	255,
+	255,
+	255,
+	255,
+	255,
+	255,
+	255,
+	255,
+	255,
+	255,
+	255,
+	255,
+	255,
+	255,
+	255,
+	255,
+	255,
+	255,
+	255,
+	255,
+	255,
+	255,
+	255,
+	255,
+	255,
+	255,
+	255,
+	255,
+	255,
+	255,
+	255,
+	255,
+	255,
+	255,
+	255,
+	255,
+	255,
+	255,
+	255,
+	255,
+	255,
+	255,
+	255,
+	255,
+	255,
+	255,
+	255,
+	255,
+	255,
+	255,
+	255,
+	255,
+	255,
+	255,
+	255,
+	255,
+	255,
+	255,
+	255,
+	255,
+	255,
+	255,
+	255,
+	255,
+	255,
+	255,
+	255,
+	255,
+	255,
+};
+
 size_t base64url_encode(char *out, const void *data, size_t bytes) {
 	const uint8_t *in = data;
 	char *at = out;
-	for (; bytes >= 3; bytes -= 3, in += 3) {
-		uint32_t word = (uint32_t)in[0] << 16 | (uint32_t)in[1] << 8 | in[2];
-		*at++ = base64url_alphabet[word >> 18];
-		*at++ = base64url_alphabet[word >> 12 & 63];
-		*at++ = base64url_alphabet[word >> 6 & 63];
-		*at++ = base64url_alphabet[word & 63];
+	for (; bytes >= 3; in += 3, bytes -= 3, at += 4) {
+		uint32_t group = (uint32_t)in[0] << 16 | (uint32_t)in[1] << 8 | in[2];
+		at[0] = base64url_alphabet[group >> 18];
+		at[1] = base64url_alphabet[group >> 12 & 63];
+		at[2] = base64url_alphabet[group >> 6 & 63];
+		at[3] = base64url_alphabet[group & 63];
 	}
 	if (bytes > 0) {
-		uint32_t word = (uint32_t)in[0] << 16 | (bytes > 1 ? (uint32_t)in[1] << 8 : 0);
-		*at++ = base64url_alphabet[word >> 18];
-		*at++ = base64url_alphabet[word >> 12 & 63];
-		if (bytes > 1) {
-			*at++ = base64url_alphabet[word >> 6 & 63];
+		uint32_t group = (uint32_t)in[0] << 16 | (bytes == 2 ? (uint32_t)in[1] << 8 : 0);
+		*at++ = base64url_alphabet[group >> 18];
+		*at++ = base64url_alphabet[group >> 12 & 63];
+		if (bytes == 2) {
+			*at++ = base64url_alphabet[group >> 6 & 63];
 		}
 	}
 	return (size_t)(at - out);
@@ -33,43 +553,47 @@ char *base64url_print(const void *data, size_t bytes) {
 	return text;
 }
 
-static int base64url_value(char c, bool lenient) {
-	if (c >= 'A' && c <= 'Z') {
-		return c - 'A';
-	}
-	if (c >= 'a' && c <= 'z') {
-		return c - 'a' + 26;
-	}
-	if (c >= '0' && c <= '9') {
-		return c - '0' + 52;
-	}
-	if (c == '-' || (lenient && c == '+')) {
-		return 62;
-	}
-	return c == '_' || (lenient && c == '/') ? 63 : -1;
-}
-
-static bool base64url_read(
-	struct slice text, bool lenient, uint8_t *out, size_t max, size_t *out_bytes) {
-	if (text.len % 4 == 1 || text.len / 4 * 3 + (text.len % 4 ? text.len % 4 - 1 : 0) > max) {
+/* The last two or three characters; false when they are no characters of the alphabet. spare_out
+ * gets the bits that make no byte. */
+static bool base64url_decode_tail(
+	const uint8_t values[256], const uint8_t *in, size_t left, uint8_t *at, uint32_t *spare_out) {
+	uint8_t a = values[in[0]], b = values[in[1]], c = left == 3 ? values[in[2]] : 0;
+	if ((a | b | c) & 0xc0) {
 		return false;
 	}
-	uint32_t bits = 0;
-	int held = 0;
-	size_t bytes = 0;
-	for (size_t i = 0; i < text.len; i++) {
-		int value = base64url_value(text.data[i], lenient);
-		if (value < 0) {
+	uint32_t group = (uint32_t)a << 18 | (uint32_t)b << 12 | (uint32_t)c << 6;
+	at[0] = (uint8_t)(group >> 16);
+	if (left == 3) {
+		at[1] = (uint8_t)(group >> 8);
+	}
+	*spare_out = left == 3 ? group & 0xff : group & 0xffff;
+	return true;
+}
+
+static bool base64url_decode_by(const uint8_t values[256], bool is_strict, struct slice text,
+	uint8_t *out, size_t max, size_t *out_bytes) {
+	size_t left = text.len % 4;
+	size_t bytes = text.len / 4 * 3 + (left ? left - 1 : 0);
+	if (left == 1 || bytes > max) {
+		return false;
+	}
+	const uint8_t *in = (const uint8_t *)text.data;
+	uint8_t *at = out;
+	for (size_t groups = text.len / 4; groups > 0; groups--, in += 4, at += 3) {
+		uint8_t a = values[in[0]], b = values[in[1]], c = values[in[2]], d = values[in[3]];
+		if ((a | b | c | d) & 0xc0) {
 			return false;
 		}
-		bits = bits << 6 | (uint32_t)value;
-		held += 6;
-		if (held >= 8) {
-			held -= 8;
-			out[bytes++] = (uint8_t)(bits >> held);
-		}
+		uint32_t group = (uint32_t)a << 18 | (uint32_t)b << 12 | (uint32_t)c << 6 | d;
+		at[0] = (uint8_t)(group >> 16);
+		at[1] = (uint8_t)(group >> 8);
+		at[2] = (uint8_t)group;
 	}
-	if (!lenient && (bits & ((1u << held) - 1)) != 0) {
+	uint32_t spare = 0;
+	if (left > 0 && !base64url_decode_tail(values, in, left, at, &spare)) {
+		return false;
+	}
+	if (is_strict && spare != 0) {
 		return false;
 	}
 	*out_bytes = bytes;
@@ -77,12 +601,12 @@ static bool base64url_read(
 }
 
 bool base64url_decode(struct slice text, uint8_t *out, size_t max, size_t *out_bytes) {
-	return base64url_read(text, false, out, max, out_bytes);
+	return base64url_decode_by(base64url_values, true, text, out, max, out_bytes);
 }
 
 bool base64url_decode_lenient(struct slice text, uint8_t *out, size_t max, size_t *out_bytes) {
-	while (text.len > 0 && text.data[text.len - 1] == '=') {
+	for (int i = 0; i < 2 && text.len > 0 && text.data[text.len - 1] == '='; i++) {
 		text.len--;
 	}
-	return base64url_read(text, true, out, max, out_bytes);
+	return base64url_decode_by(base64url_values_both, false, text, out, max, out_bytes);
 }

@@ -1,161 +1,224 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Open addressing with linear probing and backward-shift deletion, keyed by SipHash-1-3. */
+/*
+ * Open addressing with linear probing over two arrays: 32 bits of each hash, which nearly always
+ * decide a probe alone, and the objects. A search never wraps around: behind the last home slot
+ * lies some slack, and the table grows when that runs out. Removing moves later entries of the run
+ * back, so there are no tombstones; a visit runs downwards and therefore misses none.
+ */
 #include "common/hashmap.h"
 #include "common/mem.h"
-#include <openssl/rand.h>
+#include <assert.h>
+#include <endian.h>
+#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/random.h>
 
-enum { HASHMAP_FIRST_SLOTS = 16 };
+enum { HASHMAP_FIRST_BITS = 4, HASHMAP_LAST_BITS = 31, HASHMAP_SLACK = 256 };
 
 struct hashmap {
+	uint8_t hash_key[16];
 	size_t key_offset, key_bytes;
-	size_t count, slots; /* slots is a power of two */
+	size_t count;
+	size_t slots; /* home slots and slack */
+	unsigned bits; /* 2^bits home slots, once there are slots */
+	uint32_t *tags; /* 0 for a free slot; the upper bits are the home slot */
 	void **objects;
-	uint8_t secret[16];
 };
 
-static inline uint64_t hashmap_rotate(uint64_t x, int bits) {
-	return (x << bits) | (x >> (64 - bits));
+static inline uint64_t hashmap_rotate(uint64_t x, unsigned by) {
+	return (x << by) | (x >> (64 - by));
 }
 
-static inline void sip_round(uint64_t v[4]) {
+static inline void hashmap_sip_round(uint64_t v[4]) {
 	v[0] += v[1];
-	v[1] = hashmap_rotate(v[1], 13) ^ v[0];
-	v[0] = hashmap_rotate(v[0], 32);
 	v[2] += v[3];
+	v[1] = hashmap_rotate(v[1], 13) ^ v[0];
 	v[3] = hashmap_rotate(v[3], 16) ^ v[2];
-	v[0] += v[3];
-	v[3] = hashmap_rotate(v[3], 21) ^ v[0];
+	v[0] = hashmap_rotate(v[0], 32);
 	v[2] += v[1];
+	v[0] += v[3];
 	v[1] = hashmap_rotate(v[1], 17) ^ v[2];
+	v[3] = hashmap_rotate(v[3], 21) ^ v[0];
 	v[2] = hashmap_rotate(v[2], 32);
 }
 
+static inline uint64_t hashmap_load(const void *at) {
+	uint64_t word;
+	memcpy(&word, at, sizeof word);
+	return le64toh(word);
+}
+
 uint64_t hashmap_siphash(const uint8_t key[16], const void *data, size_t bytes) {
-	uint64_t k0, k1, word;
-	memcpy(&k0, key, 8);
-	memcpy(&k1, key + 8, 8);
-	uint64_t v[4] = {k0 ^ 0x736f6d6570736575u, k1 ^ 0x646f72616e646f6du, k0 ^ 0x6c7967656e657261u,
-		k1 ^ 0x7465646279746573u};
+	uint64_t k0 = hashmap_load(key), k1 = hashmap_load(key + 8);
+	uint64_t v[4] = {k0 ^ 0x736f6d6570736575, k1 ^ 0x646f72616e646f6d, k0 ^ 0x6c7967656e657261,
+		k1 ^ 0x7465646279746573};
 	const uint8_t *at = data;
 	size_t left = bytes;
-	for (; left >= 8; left -= 8, at += 8) {
-		memcpy(&word, at, 8);
+	for (; left >= 8; at += 8, left -= 8) {
+		uint64_t word = hashmap_load(at);
 		v[3] ^= word;
-		sip_round(v);
+		hashmap_sip_round(v);
 		v[0] ^= word;
 	}
-	word = (uint64_t)bytes << 56;
+	uint64_t last = (uint64_t)bytes << 56;
 	for (size_t i = 0; i < left; i++) {
-		word |= (uint64_t)at[i] << (8 * i);
+		last |= (uint64_t)at[i] << (8 * i);
 	}
-	v[3] ^= word;
-	sip_round(v);
-	v[0] ^= word;
+	v[3] ^= last;
+	hashmap_sip_round(v);
+	v[0] ^= last;
 	v[2] ^= 0xff;
-	sip_round(v);
-	sip_round(v);
-	sip_round(v);
+	hashmap_sip_round(v);
+	hashmap_sip_round(v);
+	hashmap_sip_round(v);
 	return v[0] ^ v[1] ^ v[2] ^ v[3];
+}
+
+static inline uint32_t hashmap_tag(const struct hashmap *map, const void *key) {
+	uint32_t tag = (uint32_t)hashmap_siphash(map->hash_key, key, map->key_bytes);
+	return tag ? tag : 1;
+}
+
+static inline size_t hashmap_home(const struct hashmap *map, uint32_t tag) {
+	return tag >> (32 - map->bits);
+}
+
+static inline const void *hashmap_key(const struct hashmap *map, const void *object) {
+	return (const char *)object + map->key_offset;
+}
+
+static void hashmap_allocate(struct hashmap *map, unsigned bits) {
+	assert(bits <= HASHMAP_LAST_BITS);
+	size_t homes = (size_t)1 << bits;
+	map->bits = bits;
+	map->slots = homes + (homes < HASHMAP_SLACK ? homes : HASHMAP_SLACK);
+	map->tags = mem_zalloc(map->slots * sizeof *map->tags);
+	map->objects = mem_alloc(map->slots * sizeof *map->objects);
 }
 
 struct hashmap *hashmap_create(size_t key_offset, size_t key_bytes) {
 	struct hashmap *map = mem_zalloc(sizeof *map);
 	map->key_offset = key_offset;
 	map->key_bytes = key_bytes;
-	if (RAND_bytes(map->secret, sizeof map->secret) != 1) {
-		abort(); /* without randomness nothing here is safe */
-	}
+	ssize_t got = getrandom(map->hash_key, sizeof map->hash_key, 0);
+	assert(got == (ssize_t)sizeof map->hash_key); /* so few bytes come whole or not at all */
 	return map;
 }
 
 void hashmap_destroy(struct hashmap *map) {
-	if (map) {
-		free(map->objects);
-		free(map);
+	if (!map) {
+		return;
 	}
+	free(map->tags);
+	free(map->objects);
+	free(map);
 }
 
-static const void *hashmap_key(const struct hashmap *map, const void *object) {
-	return (const char *)object + map->key_offset;
-}
-
-static size_t hashmap_home(const struct hashmap *map, const void *key) {
-	return (size_t)hashmap_siphash(map->secret, key, map->key_bytes) & (map->slots - 1);
-}
-
-/* The slot of key, or the free one where it would go. */
-static size_t hashmap_find(const struct hashmap *map, const void *key) {
-	size_t at = hashmap_home(map, key);
-	while (
-		map->objects[at] && memcmp(hashmap_key(map, map->objects[at]), key, map->key_bytes) != 0) {
-		at = (at + 1) & (map->slots - 1);
+/* False when the slack is used up. */
+static bool hashmap_place(struct hashmap *map, uint32_t tag, void *object) {
+	size_t i = hashmap_home(map, tag);
+	while (i < map->slots && map->tags[i] != 0) {
+		i++;
 	}
-	return at;
+	if (i == map->slots) {
+		return false;
+	}
+	map->tags[i] = tag;
+	map->objects[i] = object;
+	return true;
 }
 
-static void hashmap_grow(struct hashmap *map) {
-	void **old = map->objects;
+/* Moves everything to a table of 2^bits home slots, or a larger one should its slack not do. */
+static void hashmap_resize(struct hashmap *map, unsigned bits) {
+	uint32_t *tags = map->tags;
+	void **objects = map->objects;
 	size_t slots = map->slots;
-	map->slots = slots ? slots * 2 : HASHMAP_FIRST_SLOTS;
-	map->objects = mem_zalloc(map->slots * sizeof *map->objects);
+	hashmap_allocate(map, bits);
 	for (size_t i = 0; i < slots; i++) {
-		if (old[i]) {
-			map->objects[hashmap_find(map, hashmap_key(map, old[i]))] = old[i];
+		if (tags[i] != 0 && !hashmap_place(map, tags[i], objects[i])) {
+			free(map->tags);
+			free(map->objects);
+			hashmap_allocate(map, map->bits + 1);
+			i = (size_t)-1; /* from the start */
 		}
 	}
-	free(old);
+	free(tags);
+	free(objects);
+}
+
+/* The slot of key, or map->slots. */
+static size_t hashmap_find(const struct hashmap *map, uint32_t tag, const void *key) {
+	if (map->slots == 0) {
+		return 0;
+	}
+	for (size_t i = hashmap_home(map, tag); i < map->slots && map->tags[i] != 0; i++) {
+		if (map->tags[i] == tag &&
+			memcmp(hashmap_key(map, map->objects[i]), key, map->key_bytes) == 0) {
+			return i;
+		}
+	}
+	return map->slots;
 }
 
 void *hashmap_get(const struct hashmap *map, const void *key) {
-	return map->slots ? map->objects[hashmap_find(map, key)] : NULL;
+	size_t i = hashmap_find(map, hashmap_tag(map, key), key);
+	return i < map->slots ? map->objects[i] : NULL;
 }
 
 void *hashmap_put(struct hashmap *map, void *object) {
-	if ((map->count + 1) * 4 > map->slots * 3) {
-		hashmap_grow(map);
+	assert(object);
+	const void *key = hashmap_key(map, object);
+	uint32_t tag = hashmap_tag(map, key);
+	size_t i = hashmap_find(map, tag, key);
+	if (i < map->slots) {
+		void *old = map->objects[i];
+		map->objects[i] = object;
+		return old;
 	}
-	size_t at = hashmap_find(map, hashmap_key(map, object));
-	void *old = map->objects[at];
-	map->objects[at] = object;
-	map->count += !old;
-	return old;
+	/* Shrinks here and not at removal, which may happen amid a visit. */
+	size_t homes = (size_t)1 << map->bits;
+	if (map->slots == 0) {
+		hashmap_allocate(map, HASHMAP_FIRST_BITS);
+	} else if (map->count >= homes / 4 * 3) {
+		hashmap_resize(map, map->bits + 1);
+	} else if (map->count < homes / 16 && map->bits > HASHMAP_FIRST_BITS) {
+		hashmap_resize(map, map->bits - 1);
+	}
+	while (!hashmap_place(map, tag, object)) {
+		hashmap_resize(map, map->bits + 1);
+	}
+	map->count++;
+	return NULL;
 }
 
 void *hashmap_remove(struct hashmap *map, const void *key) {
-	if (!map->slots) {
+	size_t hole = hashmap_find(map, hashmap_tag(map, key), key);
+	if (hole == map->slots) {
 		return NULL;
 	}
-	size_t mask = map->slots - 1, hole = hashmap_find(map, key);
-	void *object = map->objects[hole];
-	if (!object) {
-		return NULL;
-	}
-	/* Whoever was pushed past the hole moves back into it. */
-	for (size_t at = (hole + 1) & mask; map->objects[at]; at = (at + 1) & mask) {
-		size_t home = hashmap_home(map, hashmap_key(map, map->objects[at]));
-		if (((at - home) & mask) >= ((at - hole) & mask)) {
-			map->objects[hole] = map->objects[at];
-			hole = at;
+	void *removed = map->objects[hole];
+	for (size_t i = hole + 1; i < map->slots && map->tags[i] != 0; i++) {
+		if (hashmap_home(map, map->tags[i]) <= hole) {
+			map->tags[hole] = map->tags[i];
+			map->objects[hole] = map->objects[i];
+			hole = i;
 		}
 	}
-	map->objects[hole] = NULL;
+	map->tags[hole] = 0;
 	map->count--;
-	return object;
+	return removed;
 }
 
 size_t hashmap_count(const struct hashmap *map) {
 	return map->count;
 }
 
-/* From the last slot down: a removal moves only objects behind it, which were visited (or wrapped
- * to the front). */
 void *hashmap_next(const struct hashmap *map, size_t *at) {
 	while (*at < map->slots) {
-		void *object = map->objects[map->slots - 1 - (*at)++];
-		if (object) {
-			return object;
+		size_t i = map->slots - ++*at;
+		if (map->tags[i] != 0) {
+			return map->objects[i];
 		}
 	}
 	return NULL;

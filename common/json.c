@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Typed getters over jansson, and printing of strings by hand. */
+/* Typed getters over jansson, and the JSON string printer. */
 #include "common/json.h"
 #include "common/buffer.h"
+#include "common/utf8.h"
 
 enum { JSON_DEPTH_MAX = 32 };
 
-/* jansson allows a depth of 2048, which costs stack; ours needs none. */
-static bool json_is_shallow(struct slice text) {
+/* jansson recurses up to 2048 levels; whatever it would accept has its brackets counted here. */
+static bool json_is_too_deep(struct slice text) {
 	int depth = 0;
 	bool in_string = false;
 	for (size_t i = 0; i < text.len; i++) {
@@ -21,32 +22,31 @@ static bool json_is_shallow(struct slice text) {
 			in_string = true;
 		} else if (c == '{' || c == '[') {
 			if (++depth > JSON_DEPTH_MAX) {
-				return false;
+				return true;
 			}
 		} else if (c == '}' || c == ']') {
 			depth--;
 		}
 	}
-	return true;
+	return false;
 }
 
 json_t *json_parse(struct slice text) {
-	json_error_t error;
-	if (text.len == 0 || !json_is_shallow(text)) {
+	if (text.len == 0 || json_is_too_deep(text)) {
 		return NULL;
 	}
-	return json_loadb(text.data, text.len, JSON_DECODE_ANY | JSON_ALLOW_NUL, &error);
+	return json_loadb(text.data, text.len, JSON_DECODE_ANY | JSON_ALLOW_NUL, NULL);
 }
 
-static enum json_found json_find(const json_t *object, const char *key, json_t **out) {
+/* NULL when absent or null. */
+static json_t *json_member(const json_t *object, const char *key) {
 	json_t *value = json_object_get(object, key);
-	*out = value;
-	return !value || json_is_null(value) ? JSON_ABSENT : JSON_PRESENT;
+	return json_is_null(value) ? NULL : value;
 }
 
 enum json_found json_get_string(const json_t *object, const char *key, struct slice *out) {
-	json_t *value;
-	if (json_find(object, key, &value) == JSON_ABSENT) {
+	const json_t *value = json_member(object, key);
+	if (!value) {
 		return JSON_ABSENT;
 	}
 	if (!json_is_string(value)) {
@@ -57,8 +57,8 @@ enum json_found json_get_string(const json_t *object, const char *key, struct sl
 }
 
 enum json_found json_get_integer(const json_t *object, const char *key, int64_t *out) {
-	json_t *value;
-	if (json_find(object, key, &value) == JSON_ABSENT) {
+	const json_t *value = json_member(object, key);
+	if (!value) {
 		return JSON_ABSENT;
 	}
 	if (!json_is_integer(value)) {
@@ -69,8 +69,8 @@ enum json_found json_get_integer(const json_t *object, const char *key, int64_t 
 }
 
 enum json_found json_get_bool(const json_t *object, const char *key, bool *out) {
-	json_t *value;
-	if (json_find(object, key, &value) == JSON_ABSENT) {
+	const json_t *value = json_member(object, key);
+	if (!value) {
 		return JSON_ABSENT;
 	}
 	if (!json_is_boolean(value)) {
@@ -81,8 +81,8 @@ enum json_found json_get_bool(const json_t *object, const char *key, bool *out) 
 }
 
 enum json_found json_get_object(const json_t *object, const char *key, json_t **out) {
-	json_t *value;
-	if (json_find(object, key, &value) == JSON_ABSENT) {
+	json_t *value = json_member(object, key);
+	if (!value) {
 		return JSON_ABSENT;
 	}
 	if (!json_is_object(value)) {
@@ -92,44 +92,56 @@ enum json_found json_get_object(const json_t *object, const char *key, json_t **
 	return JSON_PRESENT;
 }
 
-/* Length of the UTF-8 sequence at text[0], 0 when it is none (RFC 3629: no surrogates, no overlong
- * forms). */
-static size_t json_utf8_length(const unsigned char *text, size_t left) {
-	static const unsigned int least[5] = {0, 0, 0x80, 0x800, 0x10000};
-	size_t len = text[0] < 0x80				? 1
-				 : (text[0] & 0xe0) == 0xc0 ? 2
-				 : (text[0] & 0xf0) == 0xe0 ? 3
-				 : (text[0] & 0xf8) == 0xf0 ? 4
-											: 0;
-	if (len == 0 || len > left) {
-		return 0;
-	}
-	unsigned int point = len == 1 ? text[0] : text[0] & (0xffu >> (len + 1));
-	for (size_t i = 1; i < len; i++) {
-		if ((text[i] & 0xc0) != 0x80) {
-			return 0;
+/* Length of the run at the start that needs no escape. */
+static size_t json_plain_run(const uint8_t *text, size_t len) {
+	size_t i = 0;
+	while (i < len && text[i] != '"' && text[i] != '\\' && text[i] >= 0x20 && text[i] != 0x7f) {
+		size_t step = utf8_character(text + i, len - i);
+		if (step == 0) {
+			break;
 		}
-		point = point << 6 | (text[i] & 0x3f);
+		i += step;
 	}
-	return point < least[len] || (point >= 0xd800 && point < 0xe000) || point > 0x10ffff ? 0 : len;
+	return i;
+}
+
+static bool json_append_escaped(struct buffer *buffer, const uint8_t *at, size_t len) {
+	switch (*at) {
+	case '"':
+		return buffer_append(buffer, "\\\"", 2);
+	case '\\':
+		return buffer_append(buffer, "\\\\", 2);
+	case '\n':
+		return buffer_append(buffer, "\\n", 2);
+	case '\t':
+		return buffer_append(buffer, "\\t", 2);
+	case '\r':
+		return buffer_append(buffer, "\\r", 2);
+	}
+	if (utf8_character(at, len) == 0) {
+		return buffer_append(buffer, "\xef\xbf\xbd", 3); /* U+FFFD */
+	}
+	return buffer_printf(buffer, "\\u%04x", *at);
 }
 
 bool json_append_string(struct buffer *buffer, struct slice text) {
-	const unsigned char *at = (const unsigned char *)text.data;
+	size_t length_before = buffer_length(buffer);
 	bool fits = buffer_append(buffer, "\"", 1);
-	for (size_t i = 0; i < text.len && fits;) {
-		size_t len = json_utf8_length(at + i, text.len - i);
-		if (len == 0) {
-			fits = buffer_append(buffer, "\xef\xbf\xbd", 3);
-			len = 1;
-		} else if (at[i] == '"' || at[i] == '\\') {
-			fits = buffer_append(buffer, "\\", 1) && buffer_append(buffer, at + i, 1);
-		} else if (at[i] < ' ' || at[i] == 127) {
-			fits = buffer_printf(buffer, "\\u%04x", at[i]);
-		} else {
-			fits = buffer_append(buffer, at + i, len);
+	const uint8_t *at = (const uint8_t *)text.data;
+	for (size_t left = text.len; fits && left > 0;) {
+		size_t run = json_plain_run(at, left);
+		fits = buffer_append(buffer, at, run);
+		at += run;
+		left -= run;
+		if (fits && left > 0) {
+			fits = json_append_escaped(buffer, at, left);
+			at++;
+			left--;
 		}
-		i += len;
 	}
-	return fits && buffer_append(buffer, "\"", 1);
+	fits = fits && buffer_append(buffer, "\"", 1);
+	if (!fits) {
+		buffer->end = buffer->start + length_before; /* all or nothing */
+	}
+	return fits;
 }

@@ -1,30 +1,38 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Allocation that aborts, and the handling of secrets in memory. */
+/* Allocation that ends the program instead of failing, and helpers for secrets. */
 #include "common/mem.h"
 #include <openssl/crypto.h>
 #include <stdarg.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
-static void *mem_check(void *memory, size_t bytes) {
-	if (!memory) {
-		fprintf(stderr, "out of memory: %zu bytes wanted\n", bytes);
-		abort();
+/* Writes without allocating, since nothing can be allocated any more. */
+static _Noreturn void mem_exhausted(void) {
+	static const char message[] = "out of memory\n";
+	(void)!write(STDERR_FILENO, message, sizeof message - 1); /* nobody is left to be told */
+	abort();
+}
+
+static void *mem_checked(void *made) {
+	if (!made) {
+		mem_exhausted();
 	}
-	return memory;
+	return made;
 }
 
 void *mem_alloc(size_t bytes) {
-	return mem_check(malloc(bytes ? bytes : 1), bytes);
+	return mem_checked(malloc(bytes ? bytes : 1));
 }
 
 void *mem_zalloc(size_t bytes) {
-	return mem_check(calloc(1, bytes ? bytes : 1), bytes);
+	return mem_checked(calloc(1, bytes ? bytes : 1));
 }
 
 void *mem_realloc(void *old, size_t bytes) {
-	return mem_check(realloc(old, bytes ? bytes : 1), bytes);
+	return mem_checked(realloc(old, bytes ? bytes : 1));
 }
 
 void *mem_dup(const void *data, size_t bytes) {
@@ -40,6 +48,9 @@ char *mem_strdup(const char *text) {
 }
 
 char *mem_strndup(const char *text, size_t len) {
+	if (len == SIZE_MAX) {
+		mem_exhausted();
+	}
 	char *copy = mem_alloc(len + 1);
 	if (len > 0) {
 		memcpy(copy, text, len);
@@ -49,18 +60,23 @@ char *mem_strndup(const char *text, size_t len) {
 }
 
 char *mem_printf(const char *format, ...) {
-	va_list args;
 	char *text = NULL;
+	va_list args;
 	va_start(args, format);
 	int len = vasprintf(&text, format, args);
 	va_end(args);
-	return mem_check(len < 0 ? NULL : text, 0);
+	if (len < 0) {
+		mem_exhausted();
+	}
+	return text;
 }
 
 void mem_wipe(void *data, size_t bytes) {
-	OPENSSL_cleanse(data, bytes);
+	if (bytes > 0) {
+		OPENSSL_cleanse(data, bytes);
+	}
 }
 
 _Bool mem_equal_secret(const void *a, const void *b, size_t bytes) {
-	return CRYPTO_memcmp(a, b, bytes) == 0;
+	return bytes == 0 || CRYPTO_memcmp(a, b, bytes) == 0;
 }
