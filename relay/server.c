@@ -431,6 +431,7 @@ static struct http_server *server_make_http(
 				.head_sec = 15,
 				.body_sec = 60,
 				.idle_sec = 75,
+				.tcp_user_timeout_ms = 60000,
 				.max_connections = (size_t)server->config->max_connections,
 			},
 		.trusted_proxies = proxies,

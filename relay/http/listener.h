@@ -31,6 +31,7 @@ struct http_trusted; /* trusted proxies */
 
 struct http_limits {
 	double head_sec, body_sec, idle_sec; /* 15, 60, 75 */
+	unsigned tcp_user_timeout_ms; /* on sockets that became WebSockets */
 	size_t max_connections; /* beyond it: 503 and close, then not accepted */
 };
 struct http_server_stats {
