@@ -181,8 +181,7 @@ static int command_invite(struct command_words *words) {
 	return command_usage();
 }
 
-/* ---- health: for containers and scripts -------------------------------------------------------
- */
+/* ---- health: for containers and scripts ---- */
 
 static int command_connect(const struct http_listener_address *address) {
 	int fd = socket(address->address.ss_family, SOCK_STREAM | SOCK_CLOEXEC, 0);

@@ -64,8 +64,7 @@ static bool main_reload(struct config *config, void *ctx) {
 	return is_good;
 }
 
-/* ---- sockets
- * ------------------------------------------------------------------------------------- */
+/* ---- sockets ---- */
 
 static bool main_bind(const char *text, bool is_admin, unsigned workers, unsigned worker,
 	struct server_socket *out_socket) {
@@ -156,8 +155,7 @@ static bool main_open_sockets(struct main_state *state) {
 	return !config->admin_listen || main_bind_all(state, config->admin_listen, true, at, count);
 }
 
-/* ---- running
- * --------------------------------------------------------------------------------------- */
+/* ---- running ---- */
 
 static int main_run_worker(
 	struct main_state *state, unsigned worker, void (*on_ready)(void *), void *ready_ctx);

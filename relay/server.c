@@ -51,6 +51,7 @@ struct server {
 	struct admin admin;
 	struct http_route routes[SERVER_ROUTES_MAX], admin_routes[2];
 	struct http_routes route_table, admin_route_table;
+	char *endpoint_base;
 	char *prefix; /* the path of public_url, "" mostly */
 	char *paths[SERVER_ROUTES_MAX]; /* of the routes */
 	ev_signal on_term, on_int, on_hup;
@@ -69,8 +70,7 @@ static void server_enter(struct server *server, enum server_state state) {
 	server->state = state;
 }
 
-/* ---- what others tell the server ---------------------------------------------------------------
- */
+/* ---- what others tell the server ---- */
 
 static void server_on_woken(const struct store_wake *wake, void *ctx) {
 	struct server *server = ctx;
@@ -148,8 +148,7 @@ static void server_refresh_metrics(void *ctx) {
 	}
 }
 
-/* ---- routes ------------------------------------------------------------------------------------
- */
+/* ---- routes ---- */
 
 static void server_answer_error(struct http_request *request, int status, const char *body) {
 	http_request_answer(
@@ -285,8 +284,7 @@ static void server_make_routes(struct server *server) {
 	};
 }
 
-/* ---- start
- * --------------------------------------------------------------------------------------- */
+/* ---- start ---- */
 
 static bool server_open_secrets(struct server *server) {
 	const struct config *config = server->config;
@@ -365,13 +363,13 @@ static void server_make_limits(struct server *server) {
 
 static bool server_make_devices(struct server *server) {
 	const struct config *config = server->config;
-	CLEANUP_FREE char *base = mem_printf("%s/p/", config->public_url.items[0]);
+	server->endpoint_base = mem_printf("%s/p/", config->public_url.items[0]);
 	const struct devices_options options = {
 		.loop = server->loop,
 		.store = server->store,
 		.node = server->node,
 		.keys = server->keys,
-		.endpoint_base = base,
+		.endpoint_base = server->endpoint_base,
 		.metrics = server->metrics,
 		.ping_sec = (double)config->ping_interval,
 		.pong_sec = 30,
@@ -449,8 +447,7 @@ static void server_listen(struct server *server) {
 	}
 }
 
-/* ---- while it runs, and its end
- * -------------------------------------------------------------------- */
+/* ---- while it runs, and its end ---- */
 
 static void server_check_drained(struct server *server) {
 	if (server->is_drained && push_service_pending(server->push) == 0 &&
@@ -618,6 +615,7 @@ static void server_destroy(struct server *server) {
 	for (size_t i = 0; i < server->route_table.count; i++) {
 		free(server->paths[i]);
 	}
+	free(server->endpoint_base);
 	free(server->prefix);
 	free(server->store_trouble);
 	if (server->loop) {

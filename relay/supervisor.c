@@ -37,8 +37,7 @@ struct supervisor {
 
 static void supervisor_start(struct worker *worker);
 
-/* ---- the child ---------------------------------------------------------------------------------
- */
+/* ---- the child ---- */
 
 static void worker_on_ready(void *ctx) {
 	int fd = *(int *)ctx;
@@ -61,8 +60,7 @@ static void worker_main(struct worker *worker, int ready_fd, pid_t parent) {
 	exit(options->run(number, worker_on_ready, &ready_fd, options->ctx));
 }
 
-/* ---- the parent --------------------------------------------------------------------------------
- */
+/* ---- the parent ---- */
 
 static bool supervisor_is_all(const struct supervisor *supervisor, bool ready) {
 	for (unsigned i = 0; i < supervisor->options->workers; i++) {

@@ -28,8 +28,7 @@ struct queue_index {
 	uint64_t queued_bytes, queued_messages;
 };
 
-/* ---- expiry heap
- * ------------------------------------------------------------------------------------ */
+/* ---- expiry heap ---- */
 
 static void heap_place(struct queue_index *index, struct queue_message *message, size_t at) {
 	index->heap[at] = message;
@@ -79,8 +78,7 @@ static void heap_remove(struct queue_index *index, const struct queue_message *m
 	}
 }
 
-/* ---- making and ending things
- * ------------------------------------------------------------------------ */
+/* ---- making and ending things ---- */
 
 struct queue_index *queue_index_create(
 	const struct store_limits *limits, const struct queue_journal *journal) {
@@ -273,8 +271,7 @@ static struct queue_device *queue_device_find(
 	return hashmap_get(index->devices, &id);
 }
 
-/* ---- devices
- * ------------------------------------------------------------------------------------------- */
+/* ---- devices ---- */
 
 static void queue_device_touch(
 	struct queue_index *index, struct queue_device *device, int64_t now_ms) {
@@ -333,8 +330,7 @@ void queue_index_settle_missed(struct queue_index *index, struct device_id id, u
 	}
 }
 
-/* ---- subscriptions
- * -------------------------------------------------------------------------------------- */
+/* ---- subscriptions ---- */
 
 static struct queue_subscription *queue_subscription_of(
 	const struct queue_device *device, struct channel_id channel) {
@@ -456,9 +452,7 @@ void queue_index_remove_invited(struct queue_index *index, struct invite_id invi
 	}
 }
 
-/* ---- put
- * ---------------------------------------------------------------------------------------------------
- */
+/* ---- put ---- */
 
 static enum store_outcome queue_put_check(struct queue_index *index, const struct store_put *put,
 	int64_t now_ms, struct queue_subscription **out) {
@@ -664,8 +658,14 @@ struct queue_message *queue_index_message(const struct queue_index *index, uint6
 	return hashmap_get(index->messages, &lo);
 }
 
-/* ---- the queue
- * ---------------------------------------------------------------------------------------------- */
+void queue_index_find_device(const struct queue_index *index, struct device_id id,
+	enum urgency urgency, bool *out_here, bool *out_below) {
+	const struct queue_device *device = queue_device_find(index, id);
+	*out_here = device && device->is_attached;
+	*out_below = device && (uint8_t)urgency < device->min_urgency;
+}
+
+/* ---- the queue ---- */
 
 int queue_index_walk(const struct queue_index *index, struct device_id id, uint64_t after,
 	enum urgency min, int64_t now_ms, struct queue_message **out, size_t max, uint64_t *out_next,
@@ -778,9 +778,7 @@ void queue_index_get_stats(const struct queue_index *index, struct store_stats *
 	};
 }
 
-/* ---- loading
- * ---------------------------------------------------------------------------------------------------
- */
+/* ---- loading ---- */
 
 struct queue_device *queue_index_load_device(
 	struct queue_index *index, const struct queue_device *facts) {

@@ -88,8 +88,7 @@ struct queue_index *queue_index_create(
 	const struct store_limits *limits, const struct queue_journal *journal);
 void queue_index_destroy(struct queue_index *index); /* frees payloads through message_dropped */
 
-/* ---- the store's operations
- * ----------------------------------------------------------------------- */
+/* ---- the store's operations ---- */
 
 void queue_index_attach(
 	struct queue_index *index, struct device_id id, int64_t now_ms, struct store_device *out);
@@ -135,8 +134,7 @@ bool queue_index_cancel(struct queue_index *index, struct device_id id, uint64_t
 void queue_index_sweep(struct queue_index *index, int64_t now_ms, size_t most);
 void queue_index_get_stats(const struct queue_index *index, struct store_stats *out);
 
-/* ---- loading from a log
- * ------------------------------------------------------------------------------ */
+/* ---- loading from a log ---- */
 
 /* These book without telling the journal. Devices first, then subscriptions, then messages in the
  * order of their ids. */

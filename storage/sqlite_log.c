@@ -91,8 +91,7 @@ struct sqlite_log {
 	void *ctx;
 };
 
-/* ---- the worker: one batch
- * -------------------------------------------------------------------------- */
+/* ---- the worker: one batch ---- */
 
 static int sqlite_run(struct sqlite_log *log, enum sqlite_statement which) {
 	sqlite3_stmt *statement = log->statements[which];
@@ -254,8 +253,7 @@ static void sqlite_read_bodies(struct sqlite_log *log, struct sqlite_read *read)
 	}
 }
 
-/* ---- the worker: its life
- * ------------------------------------------------------------------------------ */
+/* ---- the worker: its life ---- */
 
 static int sqlite_on_wal(void *ctx, sqlite3 *db, const char *name, int pages) {
 	(void)db;
@@ -321,8 +319,7 @@ static void *sqlite_worker(void *ctx) {
 	return NULL;
 }
 
-/* ---- the loop's side
- * -------------------------------------------------------------------------------------- */
+/* ---- the loop's side ---- */
 
 static void sqlite_log_on_wake(struct ev_loop *loop, ev_async *watcher, int events) {
 	(void)loop;
@@ -384,9 +381,7 @@ void sqlite_log_close(struct sqlite_log *log) {
 	free(log);
 }
 
-/* ---- opening
- * -------------------------------------------------------------------------------------------------
- */
+/* ---- opening ---- */
 
 static int sqlite_query_int(struct sqlite_log *log, const char *sql, int64_t *out) {
 	sqlite3_stmt *row;

@@ -41,8 +41,7 @@ const char *store_outcome_name(enum store_outcome outcome);
 
 struct store;
 
-/* ---- opening ----------------------------------------------------------------------------------
- */
+/* ---- opening ---- */
 
 struct store_limits {
 	uint32_t queue_messages; /* a device: 1000 */
@@ -105,8 +104,7 @@ bool store_is_available(const struct store *store);
 /* Can several relay processes share it? Only then may workers be more than one. */
 bool store_url_is_shared(const char *url);
 
-/* ---- devices ----------------------------------------------------------------------------------
- */
+/* ---- devices ---- */
 
 struct store_device {
 	enum store_outcome outcome; /* OK, MISSING, UNAVAILABLE */
@@ -133,8 +131,7 @@ void store_set_urgency(
 void store_settle_missed(
 	struct store *store, struct device_id device, uint64_t count, store_done_fn *done, void *ctx);
 
-/* ---- subscriptions -----------------------------------------------------------------------------
- */
+/* ---- subscriptions ---- */
 
 struct store_subscribe {
 	struct device_id device;
@@ -178,8 +175,7 @@ void store_lookup(struct store *store, struct device_id device, struct subscript
 void store_remove_invited(
 	struct store *store, struct invite_id invite, store_done_fn *done, void *ctx);
 
-/* ---- messages ----------------------------------------------------------------------------------
- */
+/* ---- messages ---- */
 
 struct store_put {
 	struct device_id device;
@@ -240,8 +236,7 @@ void store_ack(struct store *store, struct device_id device, const struct store_
 void store_cancel(struct store *store, struct device_id device, struct message_id id,
 	store_done_fn *done, void *ctx);
 
-/* ---- nodes and upkeep ---------------------------------------------------------------------------
- */
+/* ---- nodes and upkeep ---- */
 
 /* Says something to another node, best effort; it arrives as STORE_WAKE_TOLD. At most 64 KiB. */
 void store_tell(struct store *store, struct node_id to, struct device_id device, struct slice text);

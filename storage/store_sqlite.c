@@ -31,8 +31,7 @@ static struct store_sqlite *sqlite_of(struct store *store) {
 	return container_of(store, struct store_sqlite, store);
 }
 
-/* ---- batches
- * ------------------------------------------------------------------------------------------ */
+/* ---- batches ---- */
 
 static void sqlite_flush_later(struct store_sqlite *sqlite) {
 	if (!sqlite->is_under_way) {
@@ -114,8 +113,7 @@ static void sqlite_on_batch(struct sqlite_batch *batch, void *ctx) {
 	sqlite_finish_batch(ctx, batch);
 }
 
-/* ---- the journal: changes of the index become operations
- * ------------------------------------------------ */
+/* ---- the journal: changes of the index become operations ---- */
 
 static void sqlite_on_device_changed(const struct queue_device *device, void *ctx) {
 	sqlite_add(ctx, SQLITE_OP_PUT_DEVICE)->device = *device;
@@ -161,8 +159,7 @@ static void sqlite_on_tombstone_expired(struct subscription_id subscription, voi
 	sqlite_add(ctx, SQLITE_OP_DELETE_TOMBSTONE)->tombstone.id = subscription;
 }
 
-/* ---- opening and closing
- * ------------------------------------------------------------------------------------ */
+/* ---- opening and closing ---- */
 
 static struct store *sqlite_open(
 	const struct store_options *options, const char *rest, char **out_error) {
@@ -222,8 +219,7 @@ static bool sqlite_is_available(const struct store *store) {
 	return container_of(store, const struct store_sqlite, store)->is_available;
 }
 
-/* ---- operations that are answered when their batch is on the disk
- * ---------------------------------------------- */
+/* ---- operations that are answered when their batch is on the disk ---- */
 
 struct sqlite_wait_done {
 	struct sqlite_wait wait;
@@ -334,9 +330,7 @@ static void sqlite_remove_invited(
 	sqlite_when_written(sqlite, STORE_OK, done, ctx);
 }
 
-/* ---- put
- * -----------------------------------------------------------------------------------------------------------
- */
+/* ---- put ---- */
 
 struct sqlite_wait_put {
 	struct sqlite_wait wait;
@@ -400,9 +394,7 @@ static void sqlite_put(
 	sqlite_add_wait(sqlite, &waiting->wait, sqlite_run_put);
 }
 
-/* ---- fetch
- * -----------------------------------------------------------------------------------------------------------
- */
+/* ---- fetch ---- */
 
 struct sqlite_wait_fetch {
 	struct sqlite_wait wait;
@@ -461,9 +453,7 @@ static void sqlite_fetch(struct store *store, struct device_id device, struct me
 	sqlite_add_wait(sqlite, &waiting->wait, sqlite_run_fetch);
 }
 
-/* ---- the rest
- * -----------------------------------------------------------------------------------------------------------
- */
+/* ---- the rest ---- */
 
 static void sqlite_ack(struct store *store, struct device_id device, const struct store_ack *acks,
 	size_t count, store_acked_fn *done, void *ctx) {

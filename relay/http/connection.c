@@ -19,8 +19,7 @@ enum { IO_AGAIN = 0, IO_ENDED = -1 };
 
 static void http_connection_process(struct http_connection *connection);
 
-/* ---- bytes in and out, plain or TLS: > 0, IO_AGAIN, IO_ENDED
- * ------------------------------------------- */
+/* ---- bytes in and out, plain or TLS: > 0, IO_AGAIN, IO_ENDED ---- */
 
 static ssize_t http_tls_result(struct http_connection *connection, int result) {
 	switch (SSL_get_error(connection->ssl, result)) {
@@ -59,9 +58,7 @@ static ssize_t http_transmit(struct http_connection *connection, const char *dat
 	return errno == EAGAIN || errno == EINTR ? IO_AGAIN : IO_ENDED;
 }
 
-/* ---- life
- * --------------------------------------------------------------------------------------------------
- */
+/* ---- life ---- */
 
 static void http_connection_enter(
 	struct http_connection *connection, enum http_connection_state state) {
@@ -137,9 +134,7 @@ static void http_connection_linger(struct http_connection *connection) {
 	ev_io_start(connection->server->options.loop, &connection->reader);
 }
 
-/* ---- sending
- * --------------------------------------------------------------------------------------------------
- */
+/* ---- sending ---- */
 
 static void http_connection_keep(
 	struct http_connection *connection, const char *data, size_t bytes) {
@@ -254,9 +249,7 @@ static void http_connection_refuse_parse(
 	http_connection_refuse(connection, 400, "Bad Request", "this is no valid HTTP/1.1 request");
 }
 
-/* ---- one request
- * --------------------------------------------------------------------------------------------------
- */
+/* ---- one request ---- */
 
 static void http_slice_move(struct slice *slice, const char *from, size_t bytes, const char *to) {
 	if (slice->data >= from && slice->data <= from + bytes) {
@@ -321,8 +314,7 @@ static size_t http_connection_read_head(struct http_connection *connection, stru
 	return used;
 }
 
-/* ---- bodies that come in pieces
- * --------------------------------------------------------------------------------- */
+/* ---- bodies that come in pieces ---- */
 
 void http_connection_start_body(struct http_connection *connection) {
 	struct http_request *request = connection->request;
@@ -385,9 +377,7 @@ static void http_connection_read_body(
 	}
 }
 
-/* ---- the machine
- * ---------------------------------------------------------------------------------------------------
- */
+/* ---- the machine ---- */
 
 static void http_connection_drain(struct http_connection *connection, size_t bytes) {
 	size_t step = bytes < connection->drain_left ? bytes : connection->drain_left;
@@ -509,9 +499,7 @@ bool http_connection_give_up(struct http_connection *connection, struct http_req
 	return true;
 }
 
-/* ---- events
- * ------------------------------------------------------------------------------------------------------------
- */
+/* ---- events ---- */
 
 static void http_connection_handshake(struct http_connection *connection) {
 	int result = SSL_accept(connection->ssl);

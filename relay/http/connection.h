@@ -82,8 +82,7 @@ void http_connection_close(struct http_connection *connection);
 /* Applies the time limits of its state. */
 void http_connection_check_time(struct http_connection *connection, double now);
 
-/* ---- for request.c
- * -------------------------------------------------------------------------------- */
+/* ---- for request.c ---- */
 
 /* Sends or keeps; the connection may be closed afterwards. */
 void http_connection_send(

@@ -19,8 +19,7 @@ static bool http_is_token(struct slice text) {
 	return text.len > 0;
 }
 
-/* ---- request line
- * ----------------------------------------------------------------------------------- */
+/* ---- request line ---- */
 
 static enum http_method http_method_parse(struct slice text) {
 	static const char *const names[] = {
@@ -99,8 +98,7 @@ static enum http_parse_result http_request_line(struct slice line, struct http_h
 	return HTTP_PARSE_OK;
 }
 
-/* ---- headers
- * ------------------------------------------------------------------------------------------- */
+/* ---- headers ---- */
 
 static enum http_parse_result http_header_line(struct slice line, struct http_head *head) {
 	const char *colon = memchr(line.data, ':', line.len);
@@ -236,8 +234,7 @@ static enum http_parse_result http_frame(struct http_head *head) {
 	return HTTP_PARSE_OK;
 }
 
-/* ---- the head as a whole
- * ---------------------------------------------------------------------------------- */
+/* ---- the head as a whole ---- */
 
 /* Length of the head at text with its empty line, 0 when the end is not there. */
 static size_t http_head_length(struct slice text, size_t *scanned) {
@@ -318,8 +315,7 @@ enum http_parse_result http_parse_head(
 	return http_head_lines((struct slice){text.data, bytes}, out_head);
 }
 
-/* ---- chunked bodies
- * ------------------------------------------------------------------------------------------ */
+/* ---- chunked bodies ---- */
 
 enum {
 	CHUNK_SIZE,

@@ -51,8 +51,7 @@ static void http_request_free(struct http_request *request) {
 	free(request);
 }
 
-/* ---- body
- * -------------------------------------------------------------------------------------------- */
+/* ---- body ---- */
 
 void http_request_read_body(
 	struct http_request *request, size_t limit_bytes, http_body_fn *done, void *ctx) {
@@ -76,8 +75,7 @@ void http_request_read_body(
 	http_connection_start_body(request->connection);
 }
 
-/* ---- answers
- * ------------------------------------------------------------------------------------------ */
+/* ---- answers ---- */
 
 static const char *http_reason(int status) {
 	static const struct {

@@ -44,7 +44,7 @@ static void invites_clear(struct hashmap *map) {
 	hashmap_destroy(map);
 }
 
-/* ---- the file -------------------------------------------------------------------------------- */
+/* ---- the file ---- */
 
 /* An absent file is an empty list. */
 static json_t *invites_read(const char *path, char **out_error) {
@@ -107,7 +107,7 @@ static json_t *invites_named(const json_t *list, const char *name) {
 	return NULL;
 }
 
-/* ---- a running relay ------------------------------------------------------------------------- */
+/* ---- a running relay ---- */
 
 static struct invite *invite_from_json(const json_t *item) {
 	struct slice hash;
@@ -245,7 +245,7 @@ bool invites_find(struct invites *invites, struct slice secret, struct device_in
 	return true;
 }
 
-/* ---- the command line ------------------------------------------------------------------------ */
+/* ---- the command line ---- */
 
 static bool invite_name_is_valid(const char *name) {
 	size_t len = strlen(name);
@@ -361,7 +361,7 @@ int invites_list(const char *path, FILE *out, bool as_json, char **out_error) {
 	return 0;
 }
 
-/* ---- QR -------------------------------------------------------------------------------------- */
+/* ---- QR ---- */
 
 static bool qr_is_dark(const QRcode *code, int x, int y) {
 	if (x < 0 || y < 0 || x >= code->width || y >= code->width) {

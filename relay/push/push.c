@@ -83,7 +83,7 @@ static void push_refuse_early(
 	push_answer_refusal(request, service->options.metrics, verdict, NULL, 0, service->options.cors);
 }
 
-/* ---- checks of the head --------------------------------------------------------------------- */
+/* ---- checks of the head ---- */
 
 static void push_note_refusal(struct push *push, enum push_verdict verdict, const char *message) {
 	if (push->verdict == PUSH_ACCEPTED) {
@@ -204,7 +204,7 @@ static void push_check_length(struct push *push) {
 	}
 }
 
-/* ---- the flow -------------------------------------------------------------------------------- */
+/* ---- the flow ---- */
 
 static void push_start(struct push *push) {
 	push->crypto_header = push_header(push, "crypto-key", NULL);
@@ -446,7 +446,7 @@ static void push_finish(struct push *push) {
 	free(push);
 }
 
-/* ---- other methods on a push URL ------------------------------------------------------------ */
+/* ---- other methods on a push URL ---- */
 
 /* A GET, or a message's DELETE, under way. */
 struct push_query {
@@ -554,7 +554,7 @@ void push_handle_endpoint(struct http_request *request, struct slice rest, void 
 	}
 }
 
-/* ---- the message resource -------------------------------------------------------------------- */
+/* ---- the message resource ---- */
 
 static void push_on_cancelled(enum store_outcome outcome, void *ctx) {
 	struct push_service *service = ((struct push_query *)ctx)->service;
