@@ -1,0 +1,52 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What the subcommands share: messages and numbers. */
+#include "distributor/ctl/commands.h"
+#include "common/cleanup.h"
+#include <stdarg.h>
+#include <stdio.h>
+
+static void __attribute__((format(printf, 1, 0))) command_say(const char *format, va_list args) {
+	(void)fputs("bellwire: ", stderr);
+	(void)vfprintf(stderr, format, args);
+	(void)fputc('\n', stderr);
+}
+
+int command_fail(const char *format, ...) {
+	va_list args;
+	va_start(args, format);
+	command_say(format, args);
+	va_end(args);
+	return COMMAND_FAILED;
+}
+
+int command_misused(const char *command, const char *format, ...) {
+	va_list args;
+	va_start(args, format);
+	command_say(format, args);
+	va_end(args);
+	(void)fprintf(stderr, "See: bellwire %s --help\n", command);
+	return COMMAND_USAGE;
+}
+
+int64_t command_number(const char *text, int64_t max) {
+	int64_t number = 0;
+	if (!*text) {
+		return -1;
+	}
+	for (; *text; text++) {
+		if (*text < '0' || *text > '9') {
+			return -1;
+		}
+		number = number * 10 + (*text - '0');
+		if (number > max) {
+			return -1;
+		}
+	}
+	return number;
+}
+
+bool command_print_json(json_t *take_value) {
+	CLEANUP_FREE char *text = take_value ? json_dumps(take_value, JSON_COMPACT) : NULL;
+	json_decref(take_value);
+	return text && printf("%s\n", text) > 0 && fflush(stdout) == 0;
+}

@@ -1,0 +1,25 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The subcommands of `bellwire`. Each gets its own words (argv[0] is its name) and returns the exit
+ * status: 0, 1 for a failure that it has explained on standard error, 2 for wrong usage.
+ */
+#pragma once
+#include <jansson.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+enum { COMMAND_OK, COMMAND_FAILED, COMMAND_USAGE };
+
+int listen_command(int argc, char **argv);
+int send_command(int argc, char **argv);
+int vapid_command(int argc, char **argv);
+
+/* "bellwire: …" on standard error; returns COMMAND_FAILED. */
+int command_fail(const char *format, ...) __attribute__((format(printf, 1, 2)));
+/* As command_fail, with a pointer to the help; returns COMMAND_USAGE. */
+int command_misused(const char *command, const char *format, ...)
+	__attribute__((format(printf, 2, 3)));
+/* A decimal number up to max; negative when it is none. */
+int64_t command_number(const char *text, int64_t max);
+/* One JSON line on standard output, flushed; false when that failed. */
+bool command_print_json(json_t *take_value);

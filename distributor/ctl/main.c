@@ -1,0 +1,54 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* bellwire, the tool that a person types: finds the subcommand. */
+#include "distributor/ctl/commands.h"
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+
+static const struct {
+	const char *name;
+	int (*run)(int argc, char **argv);
+	const char *help;
+} commands[] = {
+	{"listen", listen_command, "connect to a relay, print its pushes as they come"},
+	{"send", send_command, "send a message to a push URL"},
+	{"vapid", vapid_command, "make or show the key that signs what a sender sends"},
+};
+
+enum { COMMANDS_COUNT = sizeof commands / sizeof *commands };
+
+static void main_usage(FILE *out) {
+	(void)fputs("usage: bellwire COMMAND [OPTION...]\n\n", out);
+	for (size_t i = 0; i < COMMANDS_COUNT; i++) {
+		(void)fprintf(out, "  %-8s %s\n", commands[i].name, commands[i].help);
+	}
+	(void)fputs("\nbellwire COMMAND --help explains a command; bellwire --version prints the "
+				"version.\n",
+		out);
+}
+
+int main(int argc, char **argv) {
+	/* A closed pipe or socket is an error of write(), not our end. */
+	(void)signal(SIGPIPE, SIG_IGN);
+	if (argc < 2) {
+		main_usage(stderr);
+		return COMMAND_USAGE;
+	}
+	if (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0 ||
+		strcmp(argv[1], "help") == 0) {
+		main_usage(stdout);
+		return COMMAND_OK;
+	}
+	if (strcmp(argv[1], "--version") == 0) {
+		(void)puts("bellwire " BELLWIRE_VERSION);
+		return COMMAND_OK;
+	}
+	for (size_t i = 0; i < COMMANDS_COUNT; i++) {
+		if (strcmp(argv[1], commands[i].name) == 0) {
+			return commands[i].run(argc - 1, argv + 1);
+		}
+	}
+	(void)fprintf(stderr, "bellwire: there is no command \"%s\"\n\n", argv[1]);
+	main_usage(stderr);
+	return COMMAND_USAGE;
+}
