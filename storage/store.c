@@ -11,6 +11,9 @@ static const struct {
 } store_schemes[] = {
 	{"memory:", &store_memory_backend},
 	{"sqlite:", &store_sqlite_backend},
+	{"redis:", &store_redis_backend},
+	{"rediss:", &store_redis_backend},
+	{"unix:", &store_redis_backend},
 };
 
 const char *store_outcome_name(enum store_outcome outcome) {

@@ -1,0 +1,123 @@
+-- SPDX-License-Identifier: Apache-2.0
+-- Stores a message, or passes it on (TTL 0).
+-- KEYS: see device.lua
+-- ARGV[1] node of the caller 16, ttl 4 (s), urgency 1, has key 1, body length 4, size 4 (headers and
+--         body), most messages 4, most bytes d, lease d (ms)
+-- ARGV[2] subscription id
+-- ARGV[3] key hash, or ""
+-- ARGV[4] topic, or ""
+-- ARGV[5] the message from the length of its topic on
+-- Reply: outcome, place, expires (ms), flags (1 stored, 2 here, 4 below minimum, 8 replaced), evicted,
+--        expired, accepted before, channel; or the outcome alone
+local node, ttl, urgency, has_key, body_len, size, most_messages, most_bytes, lease =
+	struct.unpack('<c16I4BBI4I4I4dd', ARGV[1])
+local found = call('HMGET', H, 'd', 'q', 's' .. ARGV[2])
+if not found[1] or not found[3] then
+	return {tombstone_outcome(ARGV[2])}
+end
+local wants_key, channel, key_hash, max_body, accepted = struct.unpack(SUBSCRIPTION, found[3])
+if wants_key == 1 and (has_key == 0 or key_hash ~= ARGV[3]) then
+	return {KEY_MISMATCH}
+end
+if max_body > 0 and body_len > max_body then
+	return {TOO_LARGE}
+end
+
+local now = now_ms()
+local d, q = {struct.unpack(DEVICE, found[1])}, {struct.unpack(QUEUE, found[2])}
+if d[QUOTA] > 0 then
+	local day = math.floor(now / 86400000)
+	if q[DAY] ~= day then
+		q[DAY], q[USED] = day, 0
+	end
+	if q[USED] >= d[QUOTA] then
+		return {OVER_QUOTA}
+	end
+	q[USED] = q[USED] + 1
+end
+
+local expired = queue_reconcile(q) + queue_expire(q, now)
+local sequence = math.max(now * 256, q[LAST] + 1)
+local place = urgency * URGENCY_STEP + sequence
+local flags, evicted = 0, 0
+q[LAST] = sequence
+
+local topic_field = ARGV[4] ~= '' and 't' .. channel .. ARGV[4]
+if topic_field then
+	local old = call('HGET', H, topic_field)
+	old = old and queue_at((struct.unpack('<d', old)))
+	if old then
+		queue_drop(q, old)
+		flags = flags + 8
+	end
+end
+
+local message
+local expires = 0
+if ttl > 0 then
+	expires = now + ttl * 1000
+	size = size + MESSAGE_COST
+	local fits = true
+	while fits and (queue_total(q) >= most_messages or q[BYTES] + size > most_bytes) do
+		local least = call('ZRANGE', Q, 0, 0)[1]
+		if least and least:byte(33) <= urgency then
+			queue_drop(q, least)
+			evicted = evicted + 1
+		else
+			fits = false
+		end
+	end
+	if queue_total(q) == 0 then
+		q[LATE], q[SOONEST] = 0, math.huge
+	end
+	if fits then
+		local is_indexed = expires < q[LATE] and 1 or 0
+		message = struct.pack('<ddc16BB', place, expires, channel, urgency, is_indexed) .. ARGV[5]
+		call('ZADD', Q, place, message)
+		local kept = math.floor(q[LATE] / 4194304)
+		if math.floor(expires / 4194304) > kept then
+			kept = math.floor(expires / 4194304)
+			call('PEXPIREAT', Q, (kept + 1) * 4194304)
+		end
+		if is_indexed == 1 then
+			call('ZADD', X, expires, message:sub(1, 8))
+			call('PEXPIREAT', X, (kept + 1) * 4194304)
+		end
+		if topic_field then
+			call('HSET', H, topic_field, message:sub(1, 8))
+		end
+		q[COUNT + urgency] = q[COUNT + urgency] + 1
+		q[BYTES] = q[BYTES] + size
+		q[LATE] = math.max(q[LATE], expires)
+		q[SOONEST] = math.min(q[SOONEST], expires)
+		flags = flags + 1
+	else
+		d[MISSED] = d[MISSED] + 1
+	end
+else
+	message = struct.pack('<ddc16BB', place, 0, channel, urgency, 0) .. ARGV[5]
+end
+
+if accepted < 10 then
+	call('HSET', H, 'q', queue_pack(q), 's' .. ARGV[2],
+		struct.pack(SUBSCRIPTION, wants_key, channel, key_hash, max_body, accepted + 1))
+else
+	call('HSET', H, 'q', queue_pack(q))
+end
+if evicted > 0 or expired > 0 or not message then
+	d[MISSED] = d[MISSED] + evicted + expired
+	call('HSET', H, 'd', device_pack(d))
+end
+
+local is_below = urgency < d[MIN_URGENCY]
+if is_below then
+	flags = flags + 4
+end
+if d[ATTACHED] == 1 then
+	if d[NODE] == node then
+		flags = flags + 2
+	elseif message and not is_below and d[CONTACT] + lease > now then
+		call('PUBLISH', 'bw:node:' .. d[NODE], ttl > 0 and 'M' .. H:sub(5, 36) or 'T' .. H:sub(5, 36) .. message)
+	end
+end
+return {OK, place, expires, flags, evicted, expired, accepted, channel}
