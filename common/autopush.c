@@ -235,12 +235,14 @@ static enum autopush_type autopush_type_of(const json_t *json) {
 	if (!json_is_object(json)) {
 		return AUTOPUSH_UNKNOWN;
 	}
-	if (json_object_size(json) == 0) {
-		return AUTOPUSH_PING;
-	}
 	struct slice name;
-	if (json_get_string(json, "messageType", &name) != JSON_PRESENT) {
+	switch (json_get_string(json, "messageType", &name)) {
+	case JSON_ABSENT:
+		return AUTOPUSH_PING;
+	case JSON_WRONG_TYPE:
 		return AUTOPUSH_UNKNOWN;
+	case JSON_PRESENT:
+		break;
 	}
 	if (slice_equals(name, "broadcastsubscribe")) {
 		return AUTOPUSH_BROADCAST_SUBSCRIBE;

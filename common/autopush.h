@@ -28,7 +28,7 @@ bool urgency_parse(struct slice text, enum urgency *out_urgency); /* any case */
  */
 
 enum autopush_type {
-	AUTOPUSH_PING, /* {} or {"messageType":"ping"} */
+	AUTOPUSH_PING, /* an object without messageType, mostly {}, or {"messageType":"ping"} */
 	AUTOPUSH_HELLO,
 	AUTOPUSH_REGISTER,
 	AUTOPUSH_UNREGISTER,

@@ -8,6 +8,14 @@
 #include <stdlib.h>
 
 enum { DEVICE_RENEW_SEC = 24 * 3600 };
+static const double device_hold_sec = 2;
+
+struct device_timer {
+	ev_timer timer;
+	struct device *device;
+	struct device_timer **place;
+	device_timer_fn *done;
+};
 
 struct device *device_of(struct websocket *socket) {
 	return container_of(socket, struct device, socket);
@@ -71,7 +79,8 @@ static void device_enter_closed(struct device *device) {
 	devices_forget(device);
 	device_hello_cancel(device);
 	device_requests_cancel(device);
-	peers_cancel(device);
+	device_timer_stop(device, &device->wait);
+	device_timer_stop(device, &device->hold);
 	list_remove(&device->timer);
 	window_finish(&device->window);
 }
@@ -153,7 +162,6 @@ static uint32_t device_next_due(const struct device *device, uint32_t now_sec) {
 		due =
 			device_earlier(due, window_oldest_sec(&device->window) + (uint32_t)options->window_sec);
 	}
-	due = device_earlier(due, device->hold_sec);
 	due = device_earlier(due, device->retry_sec);
 	due = device_earlier(due, device->renew_sec);
 	if (device_requests_wait(device)) {
@@ -190,12 +198,6 @@ static void device_check_queue(struct device *device, uint32_t now_sec) {
 	uint32_t window_sec = (uint32_t)options->window_sec;
 	if (device->window.in_flight > 0 && now_sec > window_sec) {
 		(void)window_expire(&device->window, now_sec - window_sec);
-	}
-	if (device->hold_sec && now_sec >= device->hold_sec) {
-		device->hold_sec = 0;
-		if (window_release_held(&device->window)) {
-			device_rescan(device);
-		}
 	}
 	if (device->retry_sec && now_sec >= device->retry_sec) {
 		device->retry_sec = 0;
@@ -237,6 +239,38 @@ void device_on_due(struct device *device, uint32_t now_sec) {
 		break;
 	}
 	assert(false);
+}
+
+static void device_on_timer(struct ev_loop *loop, ev_timer *watcher, int revents) {
+	(void)loop;
+	(void)revents;
+	struct device_timer *timer = watcher->data;
+	struct device *device = timer->device;
+	device_timer_fn *done = timer->done;
+	device_timer_stop(device, timer->place);
+	done(device);
+}
+
+void device_timer_start(
+	struct device *device, struct device_timer **timer, double sec, device_timer_fn *done) {
+	if (*timer) {
+		return;
+	}
+	struct ev_loop *loop = device->devices->options.loop;
+	struct device_timer *made = mem_zalloc(sizeof *made);
+	*made = (struct device_timer){.device = device, .place = timer, .done = done};
+	ev_timer_init(&made->timer, device_on_timer, sec + ev_time() - ev_now(loop), 0);
+	made->timer.data = made;
+	ev_timer_start(loop, &made->timer);
+	*timer = made;
+}
+
+void device_timer_stop(struct device *device, struct device_timer **timer) {
+	if (*timer) {
+		ev_timer_stop(device->devices->options.loop, &(*timer)->timer);
+		free(*timer);
+		*timer = NULL;
+	}
 }
 
 /* ---- frames -----------------------------------------------------------------------------------
@@ -322,7 +356,7 @@ static bool device_send_stored(struct device *device, const struct store_message
 		return false;
 	}
 	uint32_t now = devices_now(device->devices);
-	window_add(&device->window, message->id, now);
+	window_add(&device->window, message->id, message->channel, now);
 	device_arm(device, now + (uint32_t)device->devices->options.window_sec);
 	return true;
 }
@@ -410,6 +444,23 @@ void device_pull(struct device *device) {
 void device_rescan(struct device *device) {
 	device->must_rescan = true;
 	device_pull(device);
+}
+
+static void device_on_held(struct device *device) {
+	if (window_release_held(&device->window)) {
+		device_rescan(device);
+	}
+}
+
+/* What an older socket has in flight may still be acknowledged, on either. Our clients tell repeats
+ * apart and need no patience. */
+void device_hold(struct device *device, const struct message_id *ids, size_t count) {
+	for (size_t i = 0; i < count && !device->is_ours; i++) {
+		window_hold(&device->window, ids[i]);
+	}
+	if (device->window.held > 0) {
+		device_timer_start(device, &device->hold, device_hold_sec, device_on_held);
+	}
 }
 
 static void device_on_attached_again(const struct store_device *found, void *ctx) {

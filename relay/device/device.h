@@ -23,7 +23,7 @@ enum device_state {
 
 struct device_hello; /* device_hello.c */
 struct device_requests; /* device_messages.c */
-struct device_wait; /* peers.c */
+struct device_timer; /* device.c */
 
 struct device {
 	struct websocket socket;
@@ -33,7 +33,9 @@ struct device {
 	struct device_invite *invite; /* NULL for open registration */
 	struct device_hello *hello; /* while GREETING */
 	struct device_requests *requests; /* registers and unregisters under way; NULL mostly */
-	struct device_wait *wait; /* for what another node has in flight; NULL mostly */
+	struct device_timer *wait; /* for what another node has in flight; NULL mostly */
+	struct device_timer
+		*hold; /* until then what an older socket has is not sent again; NULL mostly */
 	struct window window;
 	struct device_id id; /* from READY on */
 	struct message_id cursor; /* every stored message up to it was looked at in this session */
@@ -44,7 +46,6 @@ struct device {
 	uint32_t pinged_sec; /* unanswered since; 0 */
 	uint32_t choked_sec; /* its reader is behind since; 0 */
 	uint32_t renew_sec; /* the store's lease */
-	uint32_t hold_sec; /* until then what an older socket has is not sent again; 0 */
 	uint32_t retry_sec; /* a fetch failed; 0 */
 	uint32_t keepalive_sec; /* our clients ping by themselves */
 	uint32_t answered_sec; /* the last {} answered */
@@ -114,6 +115,12 @@ void device_on_due(struct device *device, uint32_t now_sec);
 /* Pings, and drops the socket when nothing comes back. */
 void device_probe(struct device *device, uint32_t now_sec);
 
+/* One of the session's rare timers, finer than the wheel: starts it unless it runs, stops it. */
+typedef void device_timer_fn(struct device *device);
+void device_timer_start(
+	struct device *device, struct device_timer **timer, double sec, device_timer_fn *done);
+void device_timer_stop(struct device *device, struct device_timer **timer);
+
 /* A frame: begin, print into devices->scratch, end. False when it could not go out. */
 struct buffer *device_frame_begin(struct device *device);
 bool device_frame_end(struct device *device);
@@ -124,6 +131,8 @@ void device_pull(struct device *device);
 /* Looks at the whole queue again; what is in flight is not sent twice. */
 void device_rescan(struct device *device);
 void device_attach_again(struct device *device);
+/* Ids that another socket has in flight are not sent on this one for a moment. */
+void device_hold(struct device *device, const struct message_id *ids, size_t count);
 
 /* ---- device_hello.c ---------------------------------------------------------------------------
  */
@@ -155,8 +164,6 @@ uint32_t devices_now(const struct devices *devices);
 bool devices_take_over(struct device *device);
 void devices_forget(struct device *device); /* it ends */
 void devices_wheel_put(struct device *device, uint32_t due_sec);
-/* Ids that another socket has in flight are not sent on this one for a moment. */
-void devices_hold(struct device *device, const struct message_id *ids, size_t count);
 
 /* ---- peers.c ----------------------------------------------------------------------------------
  */
@@ -166,5 +173,4 @@ enum { DEVICES_SENT_IDS_MAX = 256 };
 /* Tells another node that this one took the device over, and waits a moment for what is in flight
  * there: until then nothing is fetched. */
 void peers_take_over(struct device *device, struct node_id previous);
-void peers_cancel(struct device *device);
 void peers_on_told(struct devices *devices, const struct store_wake *wake);

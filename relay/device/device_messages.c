@@ -356,7 +356,7 @@ static void device_handle_ack(struct device *device, const struct autopush_messa
 	struct device *other = hashmap_get(devices->by_id, &device->id);
 	for (; other; other = other->older) {
 		for (size_t i = 0; i < message->ack.count; i++) {
-			(void)window_ack(&other->window, acks[i].id, other->is_fetching);
+			(void)window_ack(&other->window, acks[i].id, acks[i].channel, other->is_fetching);
 		}
 		device_pull(other);
 	}

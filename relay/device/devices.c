@@ -15,7 +15,6 @@ enum {
 	DEVICES_FRAME_LIMIT = 4 << 20, /* of one frame: above any body a relay accepts, in base64 */
 	DEVICES_FLAP_TAKEOVERS = 10,
 	DEVICES_FLAP_SEC = 300,
-	DEVICES_HOLD_SEC = 2,
 };
 static const double devices_drain_tick_sec = 0.1;
 
@@ -205,18 +204,6 @@ static bool devices_is_flapping(struct device *device, const struct device *befo
 	return ++device->takeovers > DEVICES_FLAP_TAKEOVERS;
 }
 
-/* What the older socket has in flight may still be acknowledged, on either: it is not sent again
- * for a moment. Our clients tell repeats apart and need no patience. */
-void devices_hold(struct device *device, const struct message_id *ids, size_t count) {
-	for (size_t i = 0; i < count && !device->is_ours; i++) {
-		window_hold(&device->window, ids[i]);
-	}
-	if (device->window.held > 0) {
-		device->hold_sec = devices_now(device->devices) + DEVICES_HOLD_SEC + 1;
-		device_arm(device, device->hold_sec);
-	}
-}
-
 static void devices_supersede(struct device *device) {
 	device->is_newest = false;
 	device_probe(device, devices_now(device->devices));
@@ -238,7 +225,7 @@ bool devices_take_over(struct device *device) {
 			websocket_drop(&oldest->socket);
 		}
 		struct message_id ids[DEVICES_SENT_IDS_MAX];
-		devices_hold(device, ids, window_sent_ids(&before->window, ids, DEVICES_SENT_IDS_MAX));
+		device_hold(device, ids, window_sent_ids(&before->window, ids, DEVICES_SENT_IDS_MAX));
 		device->older = before;
 		devices_supersede(before);
 	}

@@ -25,7 +25,8 @@ struct devices_options {
 	struct node_id node;
 	const struct token_keys
 		*keys; /* kept by pointer to the pointer's target; see devices_set_keys */
-	const char *endpoint_base; /* kept by pointer; "https://push.example/p/": the push URL is this and the token */
+	const char *endpoint_base; /* kept by pointer; "https://push.example/p/": the push URL is this
+								  and the token */
 	struct metrics *metrics;
 	double ping_sec; /* WS PING to a silent client: 300 */
 	double pong_sec; /* 30 */

@@ -5,17 +5,10 @@
  * the order of struct message_id, most significant byte first.
  */
 #include "common/log.h"
-#include "common/mem.h"
 #include "relay/device/device.h"
-#include <stdlib.h>
 
 enum { PEERS_ID_BYTES = 16 };
 static const double peers_wait_sec = 0.1;
-
-struct device_wait {
-	ev_timer timer;
-	struct device *device;
-};
 
 static void peers_write_be64(uint8_t *out, uint64_t value) {
 	for (size_t i = 0; i < 8; i++) {
@@ -31,32 +24,12 @@ static uint64_t peers_read_be64(const uint8_t *bytes) {
 	return value;
 }
 
-void peers_cancel(struct device *device) {
-	if (device->wait) {
-		ev_timer_stop(device->devices->options.loop, &device->wait->timer);
-		free(device->wait);
-		device->wait = NULL;
-	}
-}
-
-/* The other node may be gone, or hold nothing. */
-static void peers_on_waited(struct ev_loop *loop, ev_timer *timer, int revents) {
-	(void)loop;
-	(void)revents;
-	struct device *device = ((struct device_wait *)timer->data)->device;
-	peers_cancel(device);
-	device_pull(device);
-}
-
 void peers_take_over(struct device *device, struct node_id previous) {
 	struct devices *devices = device->devices;
 	metrics_add(devices->options.metrics, METRIC_DEVICE_TAKEOVERS, 1);
 	store_tell(devices->options.store, previous, device->id, slice_of("T"));
-	device->wait = mem_zalloc(sizeof *device->wait);
-	device->wait->device = device;
-	ev_timer_init(&device->wait->timer, peers_on_waited, peers_wait_sec, 0);
-	device->wait->timer.data = device->wait;
-	ev_timer_start(devices->options.loop, &device->wait->timer);
+	/* The other node may be gone: then what is queued goes out without its answer. */
+	device_timer_start(device, &device->wait, peers_wait_sec, device_pull);
 }
 
 static void peers_on_taken_over(struct devices *devices, const struct store_wake *wake) {
@@ -87,9 +60,9 @@ static void peers_on_in_flight(struct devices *devices, const struct store_wake 
 	const uint8_t *bytes = (const uint8_t *)wake->text.data;
 	for (size_t at = 1; at + PEERS_ID_BYTES <= wake->text.len; at += PEERS_ID_BYTES) {
 		struct message_id id = {peers_read_be64(bytes + at), peers_read_be64(bytes + at + 8)};
-		devices_hold(device, &id, 1);
+		device_hold(device, &id, 1);
 	}
-	peers_cancel(device);
+	device_timer_stop(device, &device->wait);
 	device_pull(device);
 }
 

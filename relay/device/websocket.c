@@ -173,6 +173,8 @@ static void websocket_on_receive(struct websocket *socket, const char *data, siz
 	}
 	if (lws_frame_is_binary(wsi)) {
 		websocket_break(socket, WEBSOCKET_CLOSE_NOT_TEXT);
+	} else if (lws_remaining_packet_payload(wsi) > socket->receive_limit) {
+		websocket_break(socket, WEBSOCKET_CLOSE_TOO_BIG); /* it will not fit: why wait for it */
 	} else if (lws_is_final_fragment(wsi)) {
 		websocket_on_message(socket, data, bytes);
 	} else if (!websocket_collect(socket, data, bytes)) {

@@ -17,8 +17,16 @@ enum window_entry_state {
 struct window_entry {
 	struct message_id id;
 	uint32_t sent_sec;
+	uint32_t channel_tag; /* of the channel's id; 0: not known */
 	enum window_entry_state state;
 };
+
+/* Part of the random id: enough to see that an ack names another channel. */
+static uint32_t window_tag_of(struct channel_id channel) {
+	uint32_t tag;
+	memcpy(&tag, channel.bytes, sizeof tag);
+	return tag;
+}
 
 void window_finish(struct window *window) {
 	free(window->entries);
@@ -102,14 +110,16 @@ static bool window_remove_all(struct window *window, enum window_entry_state sta
 	return kept < before;
 }
 
-void window_add(struct window *window, struct message_id id, uint32_t now_sec) {
+void window_add(
+	struct window *window, struct message_id id, struct channel_id channel, uint32_t now_sec) {
 	assert(!window_knows(window, id));
-	window_insert(window, &(struct window_entry){id, now_sec, WINDOW_IN_FLIGHT});
+	window_insert(
+		window, &(struct window_entry){id, now_sec, window_tag_of(channel), WINDOW_IN_FLIGHT});
 }
 
 void window_hold(struct window *window, struct message_id id) {
 	if (!window_knows(window, id)) {
-		window_insert(window, &(struct window_entry){id, 0, WINDOW_HELD});
+		window_insert(window, &(struct window_entry){id, 0, 0, WINDOW_HELD});
 	}
 }
 
@@ -121,12 +131,16 @@ bool window_knows(const struct window *window, struct message_id id) {
 	return window_find(window, id) != NULL;
 }
 
-bool window_ack(struct window *window, struct message_id id, bool keep) {
+bool window_ack(struct window *window, struct message_id id, struct channel_id channel, bool keep) {
 	struct window_entry *entry = window_find(window, id);
 	if (!entry) {
 		if (keep) {
-			window_insert(window, &(struct window_entry){id, 0, WINDOW_ACKED});
+			window_insert(
+				window, &(struct window_entry){id, 0, window_tag_of(channel), WINDOW_ACKED});
 		}
+		return false;
+	}
+	if (entry->channel_tag != 0 && entry->channel_tag != window_tag_of(channel)) {
 		return false;
 	}
 	bool freed = entry->state == WINDOW_IN_FLIGHT;

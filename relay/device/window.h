@@ -24,16 +24,17 @@ struct window {
 void window_finish(struct window *window);
 
 /* Sent now. The message must not be known. */
-void window_add(struct window *window, struct message_id id, uint32_t now_sec);
+void window_add(
+	struct window *window, struct message_id id, struct channel_id channel, uint32_t now_sec);
 /* Was sent on another socket: not sent here until window_release_held. Known ones stay as they are.
  */
 void window_hold(struct window *window, struct message_id id);
 /* Forgets those still held; true when there were any. */
 bool window_release_held(struct window *window);
 bool window_knows(const struct window *window, struct message_id id);
-/* Acknowledged. When keep, it stays known until window_settle, even if it was not known before.
- * True when a place became free. */
-bool window_ack(struct window *window, struct message_id id, bool keep);
+/* Acknowledged; ignored when it was sent for another channel. When keep, it stays known until
+ * window_settle, even if it was not known before. True when a place became free. */
+bool window_ack(struct window *window, struct message_id id, struct channel_id channel, bool keep);
 void window_settle(struct window *window);
 /* Frees the places of those sent at or before then_sec. True when a place became free. */
 bool window_expire(struct window *window, uint32_t then_sec);
