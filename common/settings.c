@@ -4,6 +4,7 @@
 #include "common/cleanup.h"
 #include "common/mem.h"
 #include "common/settings_parse.h"
+#include <assert.h>
 #include <ctype.h>
 #include <errno.h>
 #include <ini.h>
@@ -11,16 +12,20 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Where each value of one target came from. */
+enum { SETTINGS_LINE_MAX = 8192, SETTINGS_SHOWN_MAX = 200 };
+
+/* Where each value of one target came from; kept beside the target, which is the program's own. */
 struct settings_origin {
 	struct settings_origin *next;
 	const void *target;
-	size_t count;
-	const struct setting *table;
-	char *sources[];
+	const struct settings_program *program;
+	char **rest; /* given out by settings_load */
+	char *sources[]; /* one per setting, NULL for the default */
 };
 
 static struct settings_origin *settings_origins;
+
+enum settings_stage { SETTINGS_DEFAULTS, SETTINGS_FILE, SETTINGS_ENVIRONMENT, SETTINGS_FLAGS };
 
 /* Loading under way. */
 struct settings_loader {
@@ -29,16 +34,69 @@ struct settings_loader {
 	struct settings_origin *origin;
 	FILE *err;
 	bool failed;
-	int stage; /* which source runs now */
-	int *set_in; /* per setting: the stage that set it last */
-	const char *file; /* during the file */
-	int line;
+	enum settings_stage stage;
+	enum settings_stage *set_in; /* per setting: the stage that set it last */
+	const char *file_name;
+	FILE *file;
+	int line; /* inih's handler is not told */
 };
+
+static struct settings_origin *settings_origin_find(const void *target) {
+	struct settings_origin *origin = settings_origins;
+	while (origin && origin->target != target) {
+		origin = origin->next;
+	}
+	return origin;
+}
+
+static struct settings_origin *settings_origin_create(
+	const struct settings_program *program, const void *target) {
+	assert(!settings_origin_find(target)); /* settings_free comes before a second load */
+	struct settings_origin *origin = mem_zalloc(sizeof *origin + program->count * sizeof(char *));
+	*origin = (struct settings_origin){settings_origins, target, program, NULL};
+	settings_origins = origin;
+	return origin;
+}
+
+static void settings_origin_destroy(const void *target) {
+	for (struct settings_origin **at = &settings_origins; *at; at = &(*at)->next) {
+		struct settings_origin *origin = *at;
+		if (origin->target == target) {
+			*at = origin->next;
+			for (size_t i = 0; i < origin->program->count; i++) {
+				free(origin->sources[i]);
+			}
+			free(origin->rest);
+			free(origin);
+			return;
+		}
+	}
+}
+
+/* ---- complaints ---- */
+
+/* A peer of the terminal might have written it: escaped, and cut when long. */
+static char *settings_shown_dup(const char *text, size_t len) {
+	bool is_cut = len > SETTINGS_SHOWN_MAX;
+	size_t shown = is_cut ? SETTINGS_SHOWN_MAX : len;
+	char *out = mem_alloc(shown * 4 + 4), *at = out;
+	for (size_t i = 0; i < shown; i++) {
+		unsigned char c = (unsigned char)text[i];
+		if (c < ' ' || c == 0x7f) {
+			at += snprintf(at, 5, "\\x%02x", c);
+		} else {
+			*at++ = (char)c;
+		}
+	}
+	memcpy(at, is_cut ? "..." : "", is_cut ? 4 : 1);
+	return out;
+}
 
 static void __attribute__((format(printf, 3, 4)))
 settings_complain(struct settings_loader *loader, const char *source, const char *format, ...) {
 	loader->failed = true;
-	fprintf(loader->err, "%s: ", source);
+	CLEANUP_FREE char *shown = settings_shown_dup(source, strlen(source));
+	fprintf(loader->err, "%s: ", shown);
 	va_list args;
 	va_start(args, format);
 	vfprintf(loader->err, format, args);
@@ -46,38 +104,56 @@ settings_complain(struct settings_loader *loader, const char *source, const char
 	fputc('\n', loader->err);
 }
 
+/* mark is "--" for a flag. */
+static void settings_complain_unknown(
+	struct settings_loader *loader, const char *source, const char *name, size_t len) {
+	bool is_flag = loader->stage == SETTINGS_FLAGS;
+	const char *nearest = settings_nearest(loader->program, name, len, is_flag);
+	CLEANUP_FREE char *shown = settings_shown_dup(name, len);
+	const char *what = is_flag ? "unknown flag" : "unknown setting";
+	if (!nearest) {
+		settings_complain(loader, source, "%s: %s; see --help for all", shown, what);
+		return;
+	}
+	CLEANUP_FREE char *spelt = mem_printf("%s%s", is_flag ? "--" : "", nearest);
+	for (char *c = spelt; is_flag && *c; c++) {
+		*c = *c == '_' ? '-' : *c;
+	}
+	settings_complain(loader, source, "%s: %s; did you mean %s?", shown, what, spelt);
+}
+
 static void settings_set(struct settings_loader *loader, const struct setting *setting,
 	const char *text, const char *source) {
 	size_t at = (size_t)(setting - loader->program->table);
-	char why[512] = "";
-	if (setting->kind == SETTING_LIST && loader->set_in[at] != loader->stage) {
+	bool is_first = loader->set_in[at] != loader->stage;
+	char why[SETTINGS_WHY_MAX];
+	if (setting->kind == SETTING_LIST && is_first) {
 		settings_clear(setting, loader->target); /* a later source replaces the whole list */
 	}
-	loader->set_in[at] = loader->stage;
-	if (!settings_parse(setting, text, loader->target, why, sizeof why)) {
-		settings_complain(loader, source, "%s = %s: %s", setting->name,
-			setting->is_secret ? "(hidden)" : text, why);
+	if (setting->kind != SETTING_LIST && !is_first && loader->stage == SETTINGS_FILE) {
+		settings_complain(
+			loader, source, "%s was set before at %s", setting->name, loader->origin->sources[at]);
+		return;
 	}
-	free(loader->origin->sources[at]);
-	loader->origin->sources[at] = mem_strdup(source);
+	loader->set_in[at] = loader->stage;
+	if (!settings_parse(setting, text, loader->target, why)) {
+		CLEANUP_FREE char *shown = settings_shown_dup(text, strlen(text));
+		settings_complain(loader, source, "%s = %s: %s", setting->name,
+			setting->is_secret ? "(hidden)" : shown, why);
+	}
+	if (loader->stage != SETTINGS_DEFAULTS) {
+		free(loader->origin->sources[at]);
+		loader->origin->sources[at] = mem_strdup(source);
+	}
 }
 
-static void settings_complain_unknown(
-	struct settings_loader *loader, const char *source, const char *name, size_t len) {
-	const char *nearest = settings_nearest(loader->program, name, len);
-	settings_complain(loader, source, "%.*s is unknown%s%s%s", (int)len, name,
-		nearest ? "; did you mean " : "; see --help for what there is", nearest ? nearest : "",
-		nearest ? "?" : "");
-}
+/* ---- the file ---- */
 
-/* ---- the file
- * ------------------------------------------------------------------------------------ */
-
-static int settings_on_line(void *user, const char *section, const char *name, const char *value) {
+static int settings_on_pair(void *user, const char *section, const char *name, const char *value) {
 	struct settings_loader *loader = user;
-	(void)section;
+	(void)section; /* sections are for the reader's eye */
 	const struct setting *setting = settings_find(loader->program, name, strlen(name));
-	CLEANUP_FREE char *source = mem_printf("%s:%d", loader->file, loader->line);
+	CLEANUP_FREE char *source = mem_printf("%s:%d", loader->file_name, loader->line);
 	if (setting) {
 		settings_set(loader, setting, value, source);
 	} else {
@@ -86,37 +162,82 @@ static int settings_on_line(void *user, const char *section, const char *name, c
 	return 1;
 }
 
-/* Counts lines for messages: inih's handler is not told. */
-static char *settings_read_line(char *text, int max, void *stream) {
-	struct settings_loader *loader = ((void **)stream)[0];
+static bool settings_line_is_text(const char *line, size_t len) {
+	for (size_t i = 0; i < len; i++) {
+		unsigned char c = (unsigned char)line[i];
+		if ((c < ' ' && c != '\t' && c != '\n' && c != '\r') || c == 0x7f) {
+			return false;
+		}
+	}
+	return true;
+}
+
+/* Gives inih one whole line at a time; it would take the rest of a longer one for another line. */
+static char *settings_read_line(char *out, int max, void *stream) {
+	struct settings_loader *loader = stream;
+	CLEANUP_FREE char *line = NULL;
+	size_t size = 0;
+	ssize_t len = getline(&line, &size, loader->file);
+	if (len < 0) {
+		return NULL;
+	}
 	loader->line++;
-	return fgets(text, max, ((void **)stream)[1]);
+	const char *trouble = NULL;
+	CLEANUP_FREE char *source = mem_printf("%s:%d", loader->file_name, loader->line);
+	if (!settings_line_is_text(line, (size_t)len)) {
+		trouble = "has a control character, as no line of text has";
+	} else if (len > max - 2) {
+		trouble = "is too long; a list may be spread over several lines with the same name";
+	}
+	if (trouble) {
+		settings_complain(loader, source, "%s", trouble);
+		len = 0;
+	}
+	memcpy(out, line, (size_t)len);
+	if (len == 0 || out[len - 1] != '\n') {
+		out[len++] = '\n';
+	}
+	out[len] = '\0';
+	return out;
+}
+
+static void settings_load_stream(struct settings_loader *loader, FILE *file, const char *name) {
+	loader->stage = SETTINGS_FILE;
+	loader->file = file;
+	loader->file_name = name;
+	loader->line = 0;
+#ifdef BELLWIRE_INI_IS_TUNABLE
+	/* A value may hold " ;", as a command does, and an indented line is one like the others. */
+	ini_allow_inline_comments = false;
+	ini_allow_multiline = false;
+	ini_use_stack = false;
+	ini_initial_alloc = ini_max_line = SETTINGS_LINE_MAX;
+#endif
+	int bad_line = ini_parse_stream(settings_read_line, loader, settings_on_pair, loader);
+	if (ferror(file)) {
+		settings_complain(loader, name, "cannot be read: %s", strerror(errno));
+	} else if (bad_line > 0) {
+		CLEANUP_FREE char *source = mem_printf("%s:%d", name, bad_line);
+		settings_complain(loader, source, "must be \"name = value\", \"[section]\" or a comment");
+	}
 }
 
 static void settings_load_file(struct settings_loader *loader, const char *path, bool is_named) {
 	FILE *file = fopen(path, "re");
 	if (!file) {
-		if (is_named || errno != ENOENT) {
+		if (is_named || (errno != ENOENT && errno != ENOTDIR)) {
 			settings_complain(loader, path, "cannot be read: %s", strerror(errno));
 		}
 		return;
 	}
-	void *stream[2] = {loader, file};
-	loader->file = path;
-	int bad_line = ini_parse_stream(settings_read_line, stream, settings_on_line, loader);
-	if (ferror(file)) {
-		settings_complain(loader, path, "cannot be read: %s", strerror(errno));
-	} else if (bad_line > 0) {
-		CLEANUP_FREE char *source = mem_printf("%s:%d", path, bad_line);
-		settings_complain(loader, source, "is no \"name = value\" line");
-	}
-	(void)fclose(file);
+	settings_load_stream(loader, file, path);
+	(void)fclose(file); /* only read */
 }
 
-/* ---- environment and flags
- * ----------------------------------------------------------------------- */
+/* ---- environment ---- */
 
 static void settings_load_environment(struct settings_loader *loader) {
+	loader->stage = SETTINGS_ENVIRONMENT;
 	for (size_t i = 0; i < loader->program->count; i++) {
 		const struct setting *setting = &loader->program->table[i];
 		CLEANUP_FREE char *name = mem_printf("%s%s", loader->program->env_prefix, setting->name);
@@ -130,28 +251,34 @@ static void settings_load_environment(struct settings_loader *loader) {
 	}
 }
 
-/* Handles argv[i], a flag; returns how many words it took. */
+/* ---- flags ---- */
+
+static bool settings_is_flag(const char *word) {
+	return word[0] == '-' && word[1] != '\0';
+}
+
+static bool settings_ends_flags(const char *word) {
+	return strcmp(word, "--") == 0;
+}
+
+/* Handles argv[i], a flag that names a setting; returns how many words it took. */
 static int settings_load_flag(struct settings_loader *loader, int argc, char **argv, int i) {
-	const char *name = argv[i] + 2;
+	const char *name = argv[i] + strspn(argv[i], "-");
 	size_t len = strcspn(name, "=");
 	const char *value = name[len] == '=' ? name + len + 1 : NULL;
-	const struct setting *setting = settings_find(loader->program, name, len);
-	CLEANUP_FREE char *source = mem_printf("--%.*s", (int)len, name);
+	bool is_long = argv[i][1] == '-';
+	const struct setting *setting = is_long ? settings_find(loader->program, name, len) : NULL;
+	CLEANUP_FREE char *source = mem_strndup(argv[i], (size_t)(name - argv[i]) + len);
 	if (!setting) {
-		settings_complain_unknown(loader, source, name, len);
+		settings_complain_unknown(loader, loader->program->name, source, strlen(source));
 		return 1;
 	}
 	int used = 1;
-	if (!value && i + 1 < argc && argv[i + 1][0] != '\0' &&
-		!(argv[i + 1][0] == '-' && argv[i + 1][1] == '-')) {
-		char why[512];
-		bool ignored;
-		const struct setting probe = {.kind = SETTING_BOOL};
-		if (setting->kind != SETTING_BOOL ||
-			settings_parse(&probe, argv[i + 1], &ignored, why, sizeof why)) {
-			value = argv[i + 1];
-			used = 2;
-		}
+	char *next = i + 1 < argc ? argv[i + 1] : NULL;
+	if (!value && next && strncmp(next, "--", 2) != 0 &&
+		(setting->kind != SETTING_BOOL || settings_is_bool(next))) {
+		value = next;
+		used = 2;
 	}
 	if (!value && setting->kind != SETTING_BOOL) {
 		settings_complain(loader, source, "needs a value: %s %s", source,
@@ -162,112 +289,108 @@ static int settings_load_flag(struct settings_loader *loader, int argc, char **a
 	return used;
 }
 
-static const struct {
-	const char *flag;
-	enum settings_action action;
-} settings_actions[] = {
-	{"--check-config", SETTINGS_CHECK},
-	{"--print-config", SETTINGS_PRINT},
-	{"--help", SETTINGS_HELP},
-	{"-h", SETTINGS_HELP},
-	{"--version", SETTINGS_VERSION},
-};
-
-static bool settings_take_action(const char *word, enum settings_action *action) {
-	for (size_t i = 0; i < sizeof settings_actions / sizeof settings_actions[0]; i++) {
-		if (strcmp(word, settings_actions[i].flag) == 0) {
-			*action = settings_actions[i].action;
-			return true;
-		}
-	}
-	return false;
-}
-
-/* --config FILE and --config=FILE: how many words, 0 when argv[i] is neither. */
+/* --config FILE and --config=FILE: how many words, 0 when argv[i] is neither. The path is NULL when
+ * it is missing. */
 static int settings_take_config(int argc, char **argv, int i, const char **out_path) {
 	if (strncmp(argv[i], "--config=", 9) == 0) {
 		*out_path = argv[i] + 9;
 		return 1;
 	}
-	if (strcmp(argv[i], "--config") == 0 && i + 1 < argc) {
-		*out_path = argv[i + 1];
-		return 2;
+	if (strcmp(argv[i], "--config") != 0) {
+		return 0;
 	}
-	return 0;
+	bool has_path = i + 1 < argc && strncmp(argv[i + 1], "--", 2) != 0;
+	*out_path = has_path ? argv[i + 1] : NULL;
+	return has_path ? 2 : 1;
 }
 
-static void settings_load_flags(struct settings_loader *loader, int argc, char **argv,
-	enum settings_action *action, char **rest, size_t *rest_count) {
-	const char *ignored;
-	for (int i = 1; i < argc;) {
-		int config_words = settings_take_config(argc, argv, i, &ignored);
+/* What has to be known before the rest is read. */
+static void settings_look_ahead(struct settings_loader *loader, int argc, char **argv,
+	enum settings_action *action, const char **path) {
+	for (int i = 1; i < argc && !settings_ends_flags(argv[i]); i++) {
+		const char *named;
+		(void)settings_action_find(argv[i], action);
+		int words = settings_take_config(argc, argv, i, &named);
+		if (words > 0 && !named) {
+			settings_complain(loader, "--config", "needs a value: --config FILE");
+		} else if (words > 0) {
+			*path = named;
+			i += words - 1;
+		}
+	}
+}
+
+static void settings_load_flags(
+	struct settings_loader *loader, int argc, char **argv, char **rest, size_t *rest_count) {
+	loader->stage = SETTINGS_FLAGS;
+	enum settings_action action;
+	const char *path;
+	int i = 1;
+	while (i < argc && !settings_ends_flags(argv[i])) {
+		int config_words = settings_take_config(argc, argv, i, &path);
 		if (config_words > 0) {
 			i += config_words;
-		} else if (settings_take_action(argv[i], action)) {
+		} else if (settings_action_find(argv[i], &action)) {
 			i++;
-		} else if (argv[i][0] == '-' && argv[i][1] == '-') {
+		} else if (settings_is_flag(argv[i])) {
 			i += settings_load_flag(loader, argc, argv, i);
-		} else if (argv[i][0] == '-' && argv[i][1] != '\0') {
-			settings_complain_unknown(loader, argv[i], argv[i], strlen(argv[i]));
-			i++;
 		} else {
 			rest[(*rest_count)++] = argv[i++];
 		}
 	}
+	for (i++; i < argc; i++) {
+		rest[(*rest_count)++] = argv[i];
+	}
 }
 
-/* ---- the whole
- * ------------------------------------------------------------------------------------ */
+/* ---- the whole ---- */
 
-static struct settings_origin *settings_origin_of(
-	const void *target, bool make, size_t count, const struct setting *table) {
-	for (struct settings_origin *origin = settings_origins; origin; origin = origin->next) {
-		if (origin->target == target) {
-			return origin;
+static void settings_start(struct settings_loader *loader) {
+	const struct settings_program *program = loader->program;
+	loader->origin = settings_origin_create(program, loader->target);
+	loader->set_in = mem_zalloc(program->count * sizeof *loader->set_in);
+	for (size_t i = 0; i < program->count; i++) {
+		if (program->table[i].initial) {
+			settings_set(loader, &program->table[i], program->table[i].initial, "default");
 		}
 	}
-	if (!make) {
-		return NULL;
-	}
-	struct settings_origin *origin = mem_zalloc(sizeof *origin + (count + 1) * sizeof(char *));
-	*origin = (struct settings_origin){settings_origins, target, count + 1, table};
-	settings_origins = origin;
-	return origin;
 }
 
 int settings_load(const struct settings_program *program, int argc, char **argv, void *target,
 	enum settings_action *out_action, char ***out_rest, size_t *out_rest_count, FILE *err) {
-	struct settings_loader loader = {
-		.program = program,
-		.target = target,
-		.err = err,
-		.origin = settings_origin_of(target, true, program->count, program->table),
-		.set_in = mem_zalloc(program->count * sizeof(int)),
-	};
-	for (size_t i = 0; i < program->count; i++) {
-		if (program->table[i].initial) {
-			settings_set(&loader, &program->table[i], program->table[i].initial, "default");
-		}
-	}
-	loader.stage = 1;
+	struct settings_loader loader = {.program = program, .target = target, .err = err};
+	settings_start(&loader);
+	char **rest = loader.origin->rest = mem_zalloc(((size_t)argc + 1) * sizeof *rest);
+	size_t rest_count = 0;
+	enum settings_action action = SETTINGS_RUN;
 	const char *path = NULL;
-	for (int i = 1; i < argc; i++) {
-		(void)settings_take_config(argc, argv, i, &path);
+	settings_look_ahead(&loader, argc, argv, &action, &path);
+	bool is_asked_only = action == SETTINGS_HELP || action == SETTINGS_VERSION;
+	if (!is_asked_only) { /* whoever asks how it works may have a broken file */
+		if (path || program->config_path) {
+			settings_load_file(&loader, path ? path : program->config_path, path != NULL);
+		}
+		settings_load_environment(&loader);
+		settings_load_flags(&loader, argc, argv, rest, &rest_count);
 	}
-	if (path || program->config_path) {
-		settings_load_file(&loader, path ? path : program->config_path, path != NULL);
-	}
-	loader.stage = 2;
-	settings_load_environment(&loader);
-	loader.stage = 3;
-	/* The words that are no flags live as long as the target, behind the sources. */
-	char **rest = mem_zalloc((size_t)(argc + 1) * sizeof *rest);
-	*out_action = SETTINGS_RUN;
-	*out_rest_count = 0;
-	settings_load_flags(&loader, argc, argv, out_action, rest, out_rest_count);
-	free(loader.origin->sources[program->count]);
-	loader.origin->sources[program->count] = (char *)(void *)rest;
+	free(loader.set_in);
+	*out_action = action;
 	*out_rest = rest;
+	*out_rest_count = rest_count;
+	return loader.failed ? -EINVAL : 0;
+}
+
+int settings_load_text(const struct settings_program *program, struct slice text, const char *name,
+	void *target, FILE *err) {
+	struct settings_loader loader = {.program = program, .target = target, .err = err};
+	settings_start(&loader);
+	FILE *file = fmemopen((void *)(uintptr_t)text.data, text.len, "r");
+	if (file) {
+		settings_load_stream(&loader, file, name);
+		(void)fclose(file); /* only read */
+	} else {
+		settings_complain(&loader, name, "cannot be read: %s", strerror(errno));
+	}
 	free(loader.set_in);
 	return loader.failed ? -EINVAL : 0;
 }
@@ -276,23 +399,13 @@ void settings_free(const struct settings_program *program, void *target) {
 	for (size_t i = 0; i < program->count; i++) {
 		settings_clear(&program->table[i], target);
 	}
-	for (struct settings_origin **at = &settings_origins; *at; at = &(*at)->next) {
-		struct settings_origin *origin = *at;
-		if (origin->target == target) {
-			*at = origin->next;
-			for (size_t i = 0; i < origin->count; i++) {
-				free(origin->sources[i]);
-			}
-			free(origin);
-			return;
-		}
-	}
+	settings_origin_destroy(target);
 }
 
 const char *settings_source(const void *target, const char *name) {
-	const struct settings_origin *origin = settings_origin_of(target, false, 0, NULL);
-	for (size_t i = 0; origin && i + 1 < origin->count; i++) {
-		if (strcmp(origin->table[i].name, name) == 0 && origin->sources[i]) {
+	const struct settings_origin *origin = settings_origin_find(target);
+	for (size_t i = 0; origin && i < origin->program->count; i++) {
+		if (strcmp(origin->program->table[i].name, name) == 0 && origin->sources[i]) {
 			return origin->sources[i];
 		}
 	}

@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Settings by table: one entry names a setting, its kind, where in the program's struct it lies,
- * range, default and help. The same name works in the INI file (key = value, read with inih), as
- * --flag (with
- * '-' for '_') and as environment variable (prefix, upper case). Later sources win: defaults, file,
- * environment, flags; a list is replaced as a whole by the next source that names it. Everything is
- * checked before anything starts; each message names source, line, key and what would do.
+ * range, default and help. The same name works in the INI file (key = value; ';' or '#' begins a
+ * line of comment), as --flag (with '-' for '_') and as environment variable (prefix, upper case).
+ * Later sources win: defaults, file, environment, flags; a list is replaced as a whole by the next
+ * source that names it, and an empty value unsets a text or list. Everything is checked before
+ * anything starts; each message names source, line, key and what would do. A variable that names no
+ * setting is ignored; an unknown key or flag, or a key twice in the file, is an error.
  */
 #pragma once
 #include <stdbool.h>
@@ -20,8 +21,8 @@ enum setting_kind {
 	SETTING_DURATION, /* int64_t seconds within min..max; suffix s, m, h, d */
 	SETTING_TEXT, /* char *, NULL when unset */
 	SETTING_CHOICE, /* int: index into choices */
-	SETTING_LIST, /* struct settings_list: repeat the flag or the key; in one value split at blanks
-				   */
+	/* struct settings_list: repeat the flag or the key; in one value split at blanks */
+	SETTING_LIST,
 };
 
 struct settings_list {
@@ -58,9 +59,12 @@ enum settings_action {
 	SETTINGS_VERSION, /* --version */
 };
 
-/* Fills target (zeroed by the caller). argv[0] is skipped; words that are no flags end up in
- * out_rest, out_rest_count (pointers into argv). Returns 0, or -EINVAL with every problem printed
- * to err, one a line. `--flag value` and `--flag=value`. */
+/* Fills target (zeroed by the caller; settings_free comes before another load). argv[0] is skipped;
+ * words that are no flags, and all after "--", end up in out_rest, out_rest_count (pointers into
+ * argv, the array lives until settings_free). Flags are `--flag value` and `--flag=value`, also
+ * --config FILE, which must be readable. Returns 0, or -EINVAL with every problem printed to err,
+ * one a line. When help or the version is asked for, nothing else is read. In any case the target
+ * needs settings_free. */
 int settings_load(const struct settings_program *program, int argc, char **argv, void *target,
 	enum settings_action *out_action, char ***out_rest, size_t *out_rest_count, FILE *err);
 void settings_free(const struct settings_program *program, void *target);
@@ -68,7 +72,8 @@ void settings_free(const struct settings_program *program, void *target);
  * "BELLWIRE_LISTEN", "default". The text lives until settings_free. */
 const char *settings_source(const void *target, const char *name);
 
-/* The effective settings as an INI file that settings_load reads back. */
+/* The effective settings as an INI file that settings_load reads back. Secrets, and URLs with a
+ * password, are a comment that hides it. */
 void settings_print(const struct settings_program *program, const void *target, FILE *out);
 /* The commented sample file made of defaults and help. */
 void settings_print_sample(const struct settings_program *program, FILE *out);

@@ -7,16 +7,30 @@
 #include <stdlib.h>
 #include <string.h>
 
-static bool settings_parse_bool(const char *text, void *member, char *why, size_t why_bytes) {
+/* Index of text in the pairs off, on; -1 when it is neither. */
+static int settings_bool_index(const char *text) {
 	static const char *const words[] = {"off", "on", "no", "yes", "false", "true", "0", "1"};
-	for (size_t i = 0; i < sizeof words / sizeof words[0]; i++) {
-		if (strcmp(text, words[i]) == 0) {
-			*(bool *)member = i % 2 == 1;
-			return true;
+	for (int i = 0; i < (int)(sizeof words / sizeof words[0]); i++) {
+		if (strcasecmp(text, words[i]) == 0) {
+			return i % 2;
 		}
 	}
-	(void)snprintf(why, why_bytes, "must be on or off");
-	return false;
+	return -1;
+}
+
+bool settings_is_bool(const char *text) {
+	return settings_bool_index(text) >= 0;
+}
+
+static bool settings_parse_bool(const char *text, void *member, char *why) {
+	int index = settings_bool_index(text);
+	if (index < 0) {
+		(void)snprintf(why, SETTINGS_WHY_MAX, "must be on or off");
+		return false;
+	}
+	bool value = index == 1;
+	memcpy(member, &value, sizeof value);
+	return true;
 }
 
 static int64_t settings_suffix(enum setting_kind kind, const char *suffix) {
@@ -42,7 +56,7 @@ static int64_t settings_suffix(enum setting_kind kind, const char *suffix) {
 }
 
 static bool settings_parse_number(
-	const struct setting *setting, const char *text, void *member, char *why, size_t why_bytes) {
+	const struct setting *setting, const char *text, void *member, char *why) {
 	char *end;
 	errno = 0;
 	int64_t value = strtoll(text, &end, 10);
@@ -54,7 +68,7 @@ static bool settings_parse_number(
 		const char *unit = setting->kind == SETTING_SIZE	   ? " bytes (k, m, g may follow)"
 						   : setting->kind == SETTING_DURATION ? " seconds (m, h, d may follow)"
 															   : "";
-		(void)snprintf(why, why_bytes, "must be %" PRId64 " to %" PRId64 "%s", setting->min,
+		(void)snprintf(why, SETTINGS_WHY_MAX, "must be %" PRId64 " to %" PRId64 "%s", setting->min,
 			setting->max, unit);
 		return false;
 	}
@@ -63,16 +77,16 @@ static bool settings_parse_number(
 }
 
 static bool settings_parse_choice(
-	const struct setting *setting, const char *text, void *member, char *why, size_t why_bytes) {
-	size_t len = (size_t)snprintf(why, why_bytes, "must be one of");
+	const struct setting *setting, const char *text, void *member, char *why) {
+	size_t len = (size_t)snprintf(why, SETTINGS_WHY_MAX, "must be one of");
 	for (int i = 0; setting->choices[i]; i++) {
 		if (strcmp(text, setting->choices[i]) == 0) {
 			memcpy(member, &i, sizeof i);
 			return true;
 		}
-		if (len < why_bytes) {
+		if (len < SETTINGS_WHY_MAX) {
 			len += (size_t)snprintf(
-				why + len, why_bytes - len, "%s %s", i > 0 ? "," : "", setting->choices[i]);
+				why + len, SETTINGS_WHY_MAX - len, "%s %s", i > 0 ? "," : "", setting->choices[i]);
 		}
 	}
 	return false;
@@ -90,33 +104,61 @@ static void settings_parse_list(const char *text, struct settings_list *list) {
 	}
 }
 
-bool settings_parse(
-	const struct setting *setting, const char *text, void *target, char *why, size_t why_bytes) {
+static bool settings_store(
+	const struct setting *setting, const char *text, void *target, char *why) {
 	char *member = (char *)target + setting->offset;
-	if (strlen(text) > SETTINGS_VALUE_MAX) {
-		(void)snprintf(why, why_bytes, "is longer than %d bytes", SETTINGS_VALUE_MAX);
-		return false;
-	}
 	switch (setting->kind) {
 	case SETTING_BOOL:
-		return settings_parse_bool(text, member, why, why_bytes);
+		return settings_parse_bool(text, member, why);
 	case SETTING_INTEGER:
 	case SETTING_SIZE:
 	case SETTING_DURATION:
-		return settings_parse_number(setting, text, member, why, why_bytes);
+		return settings_parse_number(setting, text, member, why);
 	case SETTING_CHOICE:
-		return settings_parse_choice(setting, text, member, why, why_bytes);
+		return settings_parse_choice(setting, text, member, why);
 	case SETTING_LIST:
 		settings_parse_list(text, (void *)member);
 		return true;
-	case SETTING_TEXT: {
+	case SETTING_TEXT:
 		settings_clear(setting, target);
-		char *copy = text[0] ? mem_strdup(text) : NULL;
-		memcpy(member, &copy, sizeof copy);
+		if (text[0]) {
+			char *copy = mem_strdup(text);
+			memcpy(member, &copy, sizeof copy);
+		}
 		return true;
 	}
+	return false;
+}
+
+static bool settings_has_control(struct slice text) {
+	for (size_t i = 0; i < text.len; i++) {
+		unsigned char c = (unsigned char)text.data[i];
+		if ((c < ' ' && c != '\t') || c == 0x7f) {
+			return true;
+		}
 	}
 	return false;
+}
+
+bool settings_parse(
+	const struct setting *setting, const char *text, void *target, char why[SETTINGS_WHY_MAX]) {
+	struct slice trimmed = slice_of(text);
+	if (!setting->is_secret) {
+		trimmed = slice_trim(trimmed);
+	}
+	if (trimmed.len > SETTINGS_VALUE_MAX) {
+		(void)snprintf(why, SETTINGS_WHY_MAX, "must not be longer than %d", SETTINGS_VALUE_MAX);
+		return false;
+	}
+	if (settings_has_control(trimmed)) {
+		(void)snprintf(why, SETTINGS_WHY_MAX, "must be without control characters");
+		return false;
+	}
+	char *copy = mem_strndup(trimmed.data, trimmed.len);
+	bool is_good = settings_store(setting, copy, target, why);
+	mem_wipe(copy, trimmed.len);
+	free(copy);
+	return is_good;
 }
 
 void settings_clear(const struct setting *setting, void *target) {
@@ -161,7 +203,7 @@ static size_t settings_distance(const char *a, size_t a_len, const char *b, size
 	enum { WORD_MAX = 40 };
 	size_t row[WORD_MAX + 1];
 	if (a_len > WORD_MAX || b_len > WORD_MAX) {
-		return WORD_MAX;
+		return WORD_MAX; /* that is: far away */
 	}
 	for (size_t j = 0; j <= b_len; j++) {
 		row[j] = j;
@@ -180,11 +222,47 @@ static size_t settings_distance(const char *a, size_t a_len, const char *b, size
 	return row[b_len];
 }
 
-const char *settings_nearest(const struct settings_program *program, const char *name, size_t len) {
+/* Flags that are no settings; --config belongs to them, but takes a value. */
+static const struct {
+	const char *name;
+	enum settings_action action;
+} settings_actions[] = {
+	{"check-config", SETTINGS_CHECK},
+	{"print-config", SETTINGS_PRINT},
+	{"help", SETTINGS_HELP},
+	{"version", SETTINGS_VERSION},
+	{"config", SETTINGS_RUN},
+};
+enum { SETTINGS_ACTION_COUNT = sizeof settings_actions / sizeof settings_actions[0] };
+
+bool settings_action_find(const char *word, enum settings_action *out_action) {
+	if (strcmp(word, "-h") == 0) {
+		*out_action = SETTINGS_HELP;
+		return true;
+	}
+	for (size_t i = 0; i < SETTINGS_ACTION_COUNT && strncmp(word, "--", 2) == 0; i++) {
+		if (settings_actions[i].action != SETTINGS_RUN &&
+			strcmp(word + 2, settings_actions[i].name) == 0) {
+			*out_action = settings_actions[i].action;
+			return true;
+		}
+	}
+	return false;
+}
+
+const char *settings_nearest(
+	const struct settings_program *program, const char *name, size_t len, bool is_flag) {
+	while (len > 0 && *name == '-') {
+		name++;
+		len--;
+	}
 	const char *nearest = NULL;
-	size_t least = 4;
-	for (size_t i = 0; i < program->count; i++) {
-		const char *known = program->table[i].name;
+	/* Three slips, but not as many as there are letters. */
+	size_t least = len / 2 + 1 < 4 ? len / 2 + 1 : 4;
+	size_t names = program->count + (is_flag ? SETTINGS_ACTION_COUNT : 0);
+	for (size_t i = 0; i < names; i++) {
+		const char *known =
+			i < program->count ? program->table[i].name : settings_actions[i - program->count].name;
 		size_t distance = settings_distance(name, len, known, strlen(known));
 		if (distance < least) {
 			least = distance;
