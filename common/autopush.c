@@ -156,8 +156,13 @@ static bool autopush_parse_hello(const json_t *json, struct autopush_message *me
 }
 
 static bool autopush_parse_channel(const json_t *json, struct autopush_message *message) {
-	return json_get_string(json, "channelID", &message->channel) == JSON_PRESENT &&
-		   message->channel.len <= AUTOPUSH_CHANNEL_TEXT_MAX;
+	struct slice channel;
+	if (json_get_string(json, "channelID", &channel) != JSON_PRESENT ||
+		channel.len > AUTOPUSH_CHANNEL_TEXT_MAX) {
+		return false;
+	}
+	message->channel = channel;
+	return true;
 }
 
 static bool autopush_parse_register(const json_t *json, struct autopush_message *message) {
