@@ -278,7 +278,8 @@ int commands_run(int argc, char **argv) {
 	struct command_words words = {0};
 	int status = 2;
 	if (command_load(argc - 1, argv + 1, &words)) {
-		status = command_find(argv[1])->run(&words);
+		const struct command *command = command_find(argv[1]);
+		status = command ? command->run(&words) : command_usage();
 	}
 	settings_free(&config_program, &words.config);
 	return status;

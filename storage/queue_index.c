@@ -126,14 +126,22 @@ static void queue_device_note(struct queue_index *index, const struct queue_devi
 	}
 }
 
+/* A doomed message no longer counts against its device's limits. */
+static void queue_count(struct queue_message *message, bool in) {
+	struct queue_device *device = message->device;
+	uint32_t one = in ? 1 : (uint32_t)-1;
+	device->messages_count += one;
+	device->of_urgency[message->urgency] += one;
+	device->bytes += in ? message->bytes : -(uint64_t)message->bytes;
+}
+
 /* Takes a message off all lists and frees it. */
 static void queue_message_free(struct queue_index *index, struct queue_message *message) {
 	list_remove(&message->link);
 	(void)hashmap_remove(index->messages, &message->lo);
 	heap_remove(index, message);
 	if (message->state != QUEUE_DOOMED) {
-		message->device->messages_count--;
-		message->device->bytes -= message->bytes;
+		queue_count(message, false);
 	}
 	index->queued_messages--;
 	index->queued_bytes -= message->bytes;
@@ -144,18 +152,29 @@ static bool queue_end_is_missed(enum queue_end end) {
 	return end == QUEUE_EXPIRED || end == QUEUE_EVICTED;
 }
 
-/* Whoever was to die with a put lives on. */
-static void queue_undoom(struct queue_index *index, const struct queue_message *killer) {
+/* The next message that dies with killer, NULL when there is none: only older ones do. */
+static struct queue_message *queue_next_doomed(const struct queue_message *killer) {
 	struct queue_message *message;
+	if (killer->dooms == 0) {
+		return NULL;
+	}
 	LIST_FOREACH (message, &killer->device->messages, link) {
 		if (message->state == QUEUE_DOOMED && message->doomed_by == killer) {
-			message->state = QUEUE_LIVE;
-			message->doomed_by = NULL;
-			message->device->messages_count++;
-			message->device->bytes += message->bytes;
+			return message;
 		}
 	}
-	(void)index;
+	return NULL;
+}
+
+/* Whoever was to die with a put lives on. */
+static void queue_undoom(struct queue_message *killer) {
+	struct queue_message *message;
+	while ((message = queue_next_doomed(killer))) {
+		message->state = QUEUE_LIVE;
+		message->doomed_by = NULL;
+		killer->dooms--;
+		queue_count(message, true);
+	}
 }
 
 /* Ends a live or doomed message for good, or drops a pending one with what it doomed. */
@@ -168,17 +187,20 @@ static void queue_message_end(
 	}
 	if (message->state == QUEUE_PENDING) {
 		/* Its successor or its subscription's end came first; what it replaced stays replaced. */
-		struct queue_message *other, *tmp;
-		LIST_FOREACH_SAFE (other, tmp, &device->messages, link) {
-			if (other->state == QUEUE_DOOMED && other->doomed_by == message) {
-				queue_message_end(index, other, (enum queue_end)other->doomed_end);
-			}
+		struct queue_message *other;
+		while ((other = queue_next_doomed(message))) {
+			queue_message_end(index, other, (enum queue_end)other->doomed_end);
 		}
 		if (index->journal.message_dropped) {
 			index->journal.message_dropped(message, index->journal.ctx);
 		}
-	} else if (index->journal.message_removed) {
-		index->journal.message_removed(message, end, index->journal.ctx);
+	} else {
+		if (message->state == QUEUE_DOOMED) {
+			message->doomed_by->dooms--;
+		}
+		if (index->journal.message_removed) {
+			index->journal.message_removed(message, end, index->journal.ctx);
+		}
 	}
 	queue_message_free(index, message);
 }
@@ -188,8 +210,8 @@ static void queue_message_doom(
 	message->state = QUEUE_DOOMED;
 	message->doomed_end = (uint8_t)end;
 	message->doomed_by = killer;
-	message->device->messages_count--;
-	message->device->bytes -= message->bytes;
+	killer->dooms++;
+	queue_count(message, false);
 }
 
 static void queue_channel_end(
@@ -498,13 +520,17 @@ static struct queue_message *queue_topic_find(
 
 /* The least important: lowest urgency, then oldest. */
 static struct queue_message *queue_victim(const struct queue_device *device) {
-	struct queue_message *message, *victim = NULL;
+	enum urgency lowest = URGENCY_VERY_LOW;
+	while (lowest < URGENCY_HIGH && device->of_urgency[lowest] == 0) {
+		lowest++;
+	}
+	struct queue_message *message;
 	LIST_FOREACH (message, &device->messages, link) {
-		if (message->state != QUEUE_DOOMED && (!victim || message->urgency < victim->urgency)) {
-			victim = message;
+		if (message->state != QUEUE_DOOMED && message->urgency == lowest) {
+			return message;
 		}
 	}
-	return victim;
+	return NULL;
 }
 
 static void queue_expire_of(
@@ -543,8 +569,7 @@ static struct queue_message *queue_message_make(
 static void queue_message_add(struct queue_index *index, struct queue_message *message) {
 	struct queue_device *device = message->device;
 	list_append(&device->messages, &message->link);
-	device->messages_count++;
-	device->bytes += message->bytes;
+	queue_count(message, true);
 	index->queued_messages++;
 	index->queued_bytes += message->bytes;
 	(void)hashmap_put(index->messages, message);
@@ -555,12 +580,12 @@ static void queue_message_add(struct queue_index *index, struct queue_message *m
 static bool queue_make_room(struct queue_index *index, struct queue_message *fresh, int64_t now_ms,
 	struct store_put_result *out) {
 	struct queue_device *device = fresh->device;
-	if (queue_is_over(index, device)) {
+	if (queue_is_over(index, device) && index->heap[0]->expires_ms <= now_ms) {
 		queue_expire_of(index, device, now_ms);
 	}
 	while (queue_is_over(index, device)) {
 		struct queue_message *victim = queue_victim(device);
-		if (victim == fresh) {
+		if (!victim || victim == fresh) {
 			return false;
 		}
 		out->evicted++;
@@ -628,15 +653,10 @@ void queue_index_put(struct queue_index *index, const struct store_put *put, int
 void queue_index_commit(struct queue_index *index, struct queue_message *message) {
 	assert(message->state == QUEUE_PENDING || message->state == QUEUE_DOOMED);
 	bool missed = false;
-	struct queue_message *other, *tmp;
-	LIST_FOREACH_SAFE (other, tmp, &message->device->messages, link) {
-		if (other == message) {
-			break; /* only older ones can be doomed by it */
-		}
-		if (other->state == QUEUE_DOOMED && other->doomed_by == message) {
-			missed |= other->doomed_end == QUEUE_EVICTED;
-			queue_message_end(index, other, (enum queue_end)other->doomed_end);
-		}
+	struct queue_message *other;
+	while ((other = queue_next_doomed(message))) {
+		missed |= other->doomed_end == QUEUE_EVICTED;
+		queue_message_end(index, other, (enum queue_end)other->doomed_end);
 	}
 	if (message->state == QUEUE_PENDING) {
 		message->state = QUEUE_LIVE;
@@ -647,7 +667,7 @@ void queue_index_commit(struct queue_index *index, struct queue_message *message
 }
 
 void queue_index_undo(struct queue_index *index, struct queue_message *message) {
-	queue_undoom(index, message);
+	queue_undoom(message);
 	if (index->journal.message_dropped) {
 		index->journal.message_dropped(message, index->journal.ctx);
 	}

@@ -38,6 +38,7 @@ struct queue_device {
 	uint64_t missed;
 	uint64_t bytes;
 	uint32_t messages_count, subscription_count;
+	uint32_t of_urgency[URGENCY_COUNT]; /* messages of each, the doomed left out */
 	uint32_t messages_per_day, day, day_count;
 	uint8_t min_urgency;
 	bool is_attached;
@@ -64,6 +65,7 @@ struct queue_message {
 	void *payload; /* the store's; released through the journal */
 	uint32_t bytes;
 	uint32_t heap_at; /* place among the expiries */
+	uint32_t dooms; /* how many messages die with it */
 	uint8_t state, urgency, doomed_end, topic_len;
 	char topic[];
 };

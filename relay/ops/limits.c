@@ -62,7 +62,7 @@ static struct limit_bucket *limits_bucket(struct limits *limits, enum limit_kind
 	struct limit_table *table = &limits->tables[kind];
 	struct limit_bucket *bucket = hashmap_get(table->buckets, key);
 	if (!bucket && hashmap_count(table->buckets) >= limits->entries) {
-		bucket = list_first(&table->used, struct limit_bucket, link);
+		bucket = container_of(table->used.next, struct limit_bucket, link);
 		(void)hashmap_remove(table->buckets, bucket->key);
 		list_remove(&bucket->link);
 		free(bucket);
