@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * One short event a line on standard error, with key=value pairs: log_info("device connected
- * id=%s", …). Under journald (JOURNAL_STREAM set) a line starts with its level, "<6>"; on a
- * terminal with the time. Control characters in the text are escaped, so nothing from a peer can
- * forge a line. Never log tokens, endpoints, UAIDs or payloads.
+ * id=%s", …). Under journald (JOURNAL_STREAM names standard error) a line starts with its
+ * level, "<6>"; elsewhere with the time. Control characters in the text are escaped, so nothing
+ * from a peer can forge a line. Never log tokens, endpoints, UAIDs or payloads.
  */
 #pragma once
 #include <stdbool.h>

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Splits an absolute http, https, ws or wss URL. Pure. Refused: userinfo, fragments, control
- * characters, blanks, an empty host, ports outside 1-65535, more than URL_MAX_BYTES.
+ * characters, blanks, anything but ASCII, an empty host or label, IPv4 addresses in other spellings
+ * than four decimal numbers, IPv6 zones, ports outside 1-65535, more than URL_MAX_BYTES.
  */
 #pragma once
 #include "common/slice.h"
@@ -12,7 +13,7 @@ enum url_scheme { URL_HTTP, URL_HTTPS, URL_WS, URL_WSS };
 
 struct url {
 	enum url_scheme scheme;
-	char host[URL_HOST_MAX + 1]; /* lower case; an IPv6 literal without its brackets */
+	char host[URL_HOST_MAX + 1]; /* lower case; an IPv6 literal in its shortest form, no brackets */
 	bool host_is_ipv6;
 	uint16_t port; /* the scheme's default when absent */
 	struct slice path; /* with the leading '/', "/" when absent; points into the text */
