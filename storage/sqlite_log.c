@@ -499,7 +499,7 @@ static int sqlite_load(struct sqlite_log *log, struct queue_index *index) {
 		const char *sql;
 		void (*load)(struct queue_index *, sqlite3_stmt *);
 	} tables[] = {
-		{"SELECT * FROM device", sqlite_load_device},
+		{"SELECT * FROM device ORDER BY contact_ms", sqlite_load_device},
 		{"SELECT * FROM subscription", sqlite_load_subscription},
 		{"SELECT * FROM tombstone ORDER BY expires_ms", sqlite_load_tombstone},
 		{"SELECT * FROM message ORDER BY lo", sqlite_load_message},
