@@ -94,7 +94,8 @@ void device_enter(struct device *device, enum device_state state) {
 	case DEVICE_GREETING:
 		break;
 	case DEVICE_READY:
-		device->renew_sec = devices_now(device->devices) + DEVICE_RENEW_SEC;
+		device->ready_sec = devices_now(device->devices);
+		device->renew_sec = device->ready_sec + DEVICE_RENEW_SEC;
 		break;
 	case DEVICE_CLOSED:
 		device_enter_closed(device);

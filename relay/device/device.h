@@ -40,7 +40,9 @@ struct device {
 	struct device_id id; /* from READY on */
 	struct message_id cursor; /* every stored message up to it was looked at in this session */
 	uint64_t missed; /* told with hello, settled once the client has spoken */
+	struct node_id peer; /* the node that had the device before, when has_peer */
 	uint32_t references;
+	uint32_t ready_sec;
 	uint32_t due_sec; /* when the timer wheel looks at it; may be early */
 	uint32_t heard_sec; /* the last sign of life */
 	uint32_t pinged_sec; /* unanswered since; 0 */
@@ -58,6 +60,7 @@ struct device {
 	bool is_stored : 1; /* the store knows the device */
 	bool is_newest : 1; /* gets the deliveries */
 	bool is_elsewhere : 1; /* another node took the device over */
+	bool has_peer : 1;
 	bool is_behind : 1; /* the store has, or may have, something behind the cursor */
 	bool must_rescan : 1; /* … or before it */
 	bool is_fetching : 1;
@@ -76,6 +79,8 @@ struct devices {
 	const struct token_keys *keys;
 	struct websocket_host *host;
 	struct hashmap *by_id; /* struct device: the newest of each id */
+	struct hashmap
+		*detaching; /* struct devices_detach: the store was asked, and has not answered */
 	struct buffer scratch; /* the frame being printed, behind websocket_headroom() bytes */
 	size_t sockets, references; /* a session may outlive its socket, and the destruction */
 	bool is_destroyed;
@@ -163,6 +168,10 @@ uint32_t devices_now(const struct devices *devices);
 /* The session's id is known now: it gets the deliveries. False when it was sent away. */
 bool devices_take_over(struct device *device);
 void devices_forget(struct device *device); /* it ends */
+/* The last socket of a device here is gone. */
+void devices_detach(struct devices *devices, struct device_id id);
+/* A detach was asked for and is not done: an attach asked for before it is void. */
+bool devices_is_detaching(const struct devices *devices, struct device_id id);
 void devices_wheel_put(struct device *device, uint32_t due_sec);
 
 /* ---- peers.c ----------------------------------------------------------------------------------
@@ -173,4 +182,6 @@ enum { DEVICES_SENT_IDS_MAX = 256 };
 /* Tells another node that this one took the device over, and waits a moment for what is in flight
  * there: until then nothing is fetched. */
 void peers_take_over(struct device *device, struct node_id previous);
+/* The session that took over ends: the other node may have the device again. */
+void peers_release(struct device *device);
 void peers_on_told(struct devices *devices, const struct store_wake *wake);

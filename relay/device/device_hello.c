@@ -152,10 +152,12 @@ static void device_hello_on_attached(const struct store_device *found, void *ctx
 		struct devices *devices = hello->devices;
 		if (found->outcome == STORE_OK && !devices->is_destroyed &&
 			!hashmap_get(devices->by_id, &hello->id)) {
-			store_detach(devices->options.store, hello->id, NULL, NULL);
+			devices_detach(devices, hello->id);
 		}
 		device_hello_free(hello);
 		devices_release(devices);
+	} else if (found->outcome == STORE_OK && devices_is_detaching(hello->devices, hello->id)) {
+		device_hello_look_up(hello); /* another socket of it went meanwhile */
 	} else if (found->outcome != STORE_UNAVAILABLE) {
 		device_hello_answer(hello, found);
 	} else if (++hello->tries >= DEVICE_HELLO_TRIES) {

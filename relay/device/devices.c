@@ -18,6 +18,13 @@ enum {
 };
 static const double devices_drain_tick_sec = 0.1;
 
+/* Detaches of one device that the store has not answered yet. */
+struct devices_detach {
+	struct device_id id;
+	struct devices *devices;
+	unsigned count;
+};
+
 uint32_t devices_now(const struct devices *devices) {
 	(void)devices;
 	struct timespec now;
@@ -109,6 +116,8 @@ struct devices *devices_create(const struct devices_options *options) {
 	devices->keys = options->keys;
 	devices->references = 1;
 	devices->by_id = hashmap_create(offsetof(struct device, id), sizeof(struct device_id));
+	devices->detaching =
+		hashmap_create(offsetof(struct devices_detach, id), sizeof(struct device_id));
 	buffer_init(&devices->scratch, DEVICES_FRAME_LIMIT);
 	for (size_t i = 0; i < DEVICES_WHEEL_SLOTS; i++) {
 		list_init(&devices->wheel[i]);
@@ -133,6 +142,7 @@ void devices_release(struct devices *devices) {
 		return;
 	}
 	hashmap_destroy(devices->by_id);
+	hashmap_destroy(devices->detaching);
 	buffer_finish(&devices->scratch);
 	free(devices);
 }
@@ -234,6 +244,34 @@ bool devices_take_over(struct device *device) {
 	return true;
 }
 
+bool devices_is_detaching(const struct devices *devices, struct device_id id) {
+	return hashmap_get(devices->detaching, &id) != NULL;
+}
+
+static void devices_on_detached(enum store_outcome outcome, void *ctx) {
+	(void)outcome; /* a lease that stays runs out */
+	struct devices_detach *detach = ctx;
+	struct devices *devices = detach->devices;
+	if (--detach->count == 0) {
+		(void)hashmap_remove(devices->detaching, &detach->id);
+		free(detach);
+	}
+	devices_release(devices);
+}
+
+void devices_detach(struct devices *devices, struct device_id id) {
+	struct devices_detach *detach = hashmap_get(devices->detaching, &id);
+	if (!detach) {
+		detach = mem_zalloc(sizeof *detach);
+		detach->id = id;
+		detach->devices = devices;
+		(void)hashmap_put(devices->detaching, detach);
+	}
+	detach->count++;
+	devices->references++;
+	store_detach(devices->options.store, id, devices_on_detached, detach);
+}
+
 /* The other socket, if there is one, gets the deliveries again. */
 static void devices_promote(struct device *device) {
 	device->is_newest = true;
@@ -260,7 +298,8 @@ void devices_forget(struct device *device) {
 	if (older) {
 		devices_promote(older);
 	} else if (device->is_stored && !device->is_elsewhere && !devices->is_destroyed) {
-		store_detach(devices->options.store, device->id, NULL, NULL);
+		devices_detach(devices, device->id);
+		peers_release(device);
 	}
 }
 
