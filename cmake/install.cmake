@@ -1,3 +1,3 @@
 # What `cmake --install` puts where.
 include(GNUInstallDirs)
-install(TARGETS bellwire-relay RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR})
+install(TARGETS bellwire bellwire-relay RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR})
