@@ -27,7 +27,7 @@ static const struct {
 	[REDIS_TROUBLE_MASTERDOWN] = {"MASTERDOWN", "redis is a replica without its master",
 		"point the store URL at the master"},
 	[REDIS_TROUBLE_NOPERM] = {"NOPERM", "redis does not permit a command",
-		"give the user ~bw:* &bw:* +@read +@write +@scripting +@pubsub +@connection"},
+		"give the user ~bw:* &bw:* +@read +@write +@scripting +@pubsub +@connection +time"},
 	[REDIS_TROUBLE_NOAUTH] = {"NOAUTH", "redis asks for a password",
 		"set redis-password, or put it into the store URL"},
 	[REDIS_TROUBLE_CLUSTER] = {"MOVED", "redis is part of a cluster", "use a single Redis"},
@@ -48,6 +48,9 @@ enum redis_trouble_kind redis_trouble_of(const char *error) {
 	}
 	if (strncmp(error, "WRONGPASS", 9) == 0) {
 		return REDIS_TROUBLE_NOAUTH;
+	}
+	if (strstr(error, "user executing the script")) { /* Redis 7, without a code */
+		return REDIS_TROUBLE_NOPERM;
 	}
 	return strncmp(error, "CLUSTERDOWN", 11) == 0 || strncmp(error, "CROSSSLOT", 9) == 0
 			   ? REDIS_TROUBLE_CLUSTER
