@@ -51,8 +51,9 @@ static void websocket_forget_queue(struct websocket *socket) {
 	if (!socket->queue) {
 		return;
 	}
-	struct websocket_frame *frame, *next;
-	LIST_FOREACH_SAFE (frame, next, &socket->queue->frames, link) {
+	struct websocket_frame *frame;
+	while ((frame = list_first(&socket->queue->frames, struct websocket_frame, link))) {
+		list_remove(&frame->link);
 		free(frame);
 	}
 	free(socket->queue);
@@ -96,6 +97,32 @@ static void websocket_on_sweep(struct ev_loop *loop, ev_async *watcher, int reve
 	}
 }
 
+static void websocket_write_close(struct websocket *socket, enum websocket_close_code code) {
+	unsigned char frame[LWS_PRE + 4] = {0};
+	frame[LWS_PRE] = 0x88; /* final, Close */
+	frame[LWS_PRE + 1] = 2;
+	frame[LWS_PRE + 2] = (unsigned char)((unsigned)code >> 8);
+	frame[LWS_PRE + 3] = (unsigned char)code;
+	/* It ends either way. */
+	(void)lws_write(socket->wsi, frame + LWS_PRE, 4, LWS_WRITE_RAW);
+}
+
+/* libwebsockets begins to end a connection. When that is because the peer broke the framing, it
+ * would send a Close and wait for the answer: we send it, and what it tries after that fails. */
+static void websocket_on_lws_ending(struct websocket_slot *slot) {
+	struct websocket *socket = slot->socket;
+	if (!socket->is_ending && lws_get_close_length(socket->wsi) >= 2) {
+		const unsigned char *reason = lws_get_close_payload(socket->wsi);
+		enum websocket_close_code code = (enum websocket_close_code)(reason[0] << 8 | reason[1]);
+		socket->host->events->on_broken(socket, code);
+		if (!websocket_is_choked(socket)) {
+			websocket_write_close(socket, code);
+		}
+		(void)shutdown(lws_get_socket_fd(socket->wsi), SHUT_RDWR);
+	}
+	websocket_on_lws_closed(slot);
+}
+
 void websocket_drop(struct websocket *socket) {
 	if (socket->is_ending) {
 		return;
@@ -114,13 +141,7 @@ void websocket_close(struct websocket *socket, enum websocket_close_code code) {
 		return;
 	}
 	if (socket->wsi && !websocket_is_choked(socket)) {
-		unsigned char frame[LWS_PRE + 4] = {0};
-		frame[LWS_PRE] = 0x88; /* final, Close */
-		frame[LWS_PRE + 1] = 2;
-		frame[LWS_PRE + 2] = (unsigned char)((unsigned)code >> 8);
-		frame[LWS_PRE + 3] = (unsigned char)code;
-		/* It ends either way. */
-		(void)lws_write(socket->wsi, frame + LWS_PRE, 4, LWS_WRITE_RAW);
+		websocket_write_close(socket, code);
 	}
 	websocket_drop(socket);
 }
@@ -336,6 +357,8 @@ static int websocket_callback(
 		websocket_on_lws_writable(socket);
 		break;
 	case LWS_CALLBACK_WS_SERVER_DROP_PROTOCOL:
+		websocket_on_lws_ending(slot);
+		break;
 	case LWS_CALLBACK_CLOSED:
 		websocket_on_lws_closed(slot);
 		break;
