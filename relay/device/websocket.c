@@ -192,7 +192,9 @@ static void websocket_on_receive(struct websocket *socket, const char *data, siz
 	if (socket->is_ending) {
 		return;
 	}
-	if (lws_frame_is_binary(wsi)) {
+	if (lws_get_reserved_bits(wsi)) {
+		websocket_break(socket, WEBSOCKET_CLOSE_PROTOCOL); /* we negotiate no extension */
+	} else if (lws_frame_is_binary(wsi)) {
 		websocket_break(socket, WEBSOCKET_CLOSE_NOT_TEXT);
 	} else if (lws_remaining_packet_payload(wsi) > socket->receive_limit) {
 		websocket_break(socket, WEBSOCKET_CLOSE_TOO_BIG); /* it will not fit: why wait for it */
