@@ -90,6 +90,17 @@ static void redis_link_fail(struct redis_link *link, const char *reason) {
 	link->on_down(link, reason);
 }
 
+/* hiredis' words for it, if it has any. */
+static void redis_link_fail_of(
+	struct redis_link *link, const redisAsyncContext *ac, const char *otherwise) {
+	const char *refusal = redis_tls_refusal(link->tls);
+	bool has_words = ac->errstr && ac->errstr[0];
+	char *reason = refusal ? mem_printf("its certificate: %s", refusal)
+						   : mem_strdup(has_words ? ac->errstr : otherwise);
+	redis_link_fail(link, reason);
+	free(reason);
+}
+
 static void redis_link_on_connect(const redisAsyncContext *ac, int status) {
 	struct redis_link *link = ac->data;
 	if (!link) {
@@ -97,7 +108,7 @@ static void redis_link_on_connect(const redisAsyncContext *ac, int status) {
 	}
 	if (status != REDIS_OK) {
 		link->ac->data = NULL; /* hiredis frees it behind this callback */
-		redis_link_fail(link, ac->errstr && ac->errstr[0] ? ac->errstr : "connecting failed");
+		redis_link_fail_of(link, ac, "connecting failed");
 		return;
 	}
 	if (!link->url->path) {
@@ -108,12 +119,11 @@ static void redis_link_on_connect(const redisAsyncContext *ac, int status) {
 }
 
 static void redis_link_on_disconnect(const redisAsyncContext *ac, int status) {
+	(void)status;
 	struct redis_link *link = ac->data;
 	if (link) {
 		link->ac->data = NULL;
-		redis_link_fail(link, status != REDIS_OK && ac->errstr && ac->errstr[0]
-								  ? ac->errstr
-								  : "the connection was closed");
+		redis_link_fail_of(link, ac, "the connection was closed");
 	}
 }
 

@@ -12,7 +12,17 @@
 
 struct redis_tls {
 	SSL_CTX *context;
+	int refusal; /* X509_V_…, of the last certificate that failed */
 };
+
+static int redis_tls_on_verified(int is_fine, X509_STORE_CTX *store) {
+	if (!is_fine) {
+		SSL *ssl = X509_STORE_CTX_get_ex_data(store, SSL_get_ex_data_X509_STORE_CTX_idx());
+		struct redis_tls *tls = SSL_get_app_data(ssl);
+		tls->refusal = X509_STORE_CTX_get_error(store);
+	}
+	return is_fine;
+}
 
 struct redis_tls *redis_tls_create(const char *ca_file, char **out_error) {
 	struct redis_tls *tls = mem_zalloc(sizeof *tls);
@@ -27,7 +37,7 @@ struct redis_tls *redis_tls_create(const char *ca_file, char **out_error) {
 		redis_tls_destroy(tls);
 		return NULL;
 	}
-	SSL_CTX_set_verify(tls->context, SSL_VERIFY_PEER, NULL);
+	SSL_CTX_set_verify(tls->context, SSL_VERIFY_PEER, redis_tls_on_verified);
 	return tls;
 }
 
@@ -43,6 +53,8 @@ bool redis_tls_begin(struct redis_tls *tls, struct redisAsyncContext *ac, const 
 	if (!ssl) {
 		return false;
 	}
+	SSL_set_app_data(ssl, tls);
+	tls->refusal = X509_V_OK;
 	bool is_address = X509_VERIFY_PARAM_set1_ip_asc(SSL_get0_param(ssl), host) == 1;
 	bool is_fine =
 		is_address || (SSL_set1_host(ssl, host) == 1 && SSL_set_tlsext_host_name(ssl, host) == 1);
@@ -52,6 +64,10 @@ bool redis_tls_begin(struct redis_tls *tls, struct redisAsyncContext *ac, const 
 		return false;
 	}
 	return true;
+}
+
+const char *redis_tls_refusal(struct redis_tls *tls) {
+	return tls && tls->refusal != X509_V_OK ? X509_verify_cert_error_string(tls->refusal) : NULL;
 }
 #else
 
@@ -72,5 +88,10 @@ bool redis_tls_begin(struct redis_tls *tls, struct redisAsyncContext *ac, const 
 	(void)ac;
 	(void)host;
 	return false;
+}
+
+const char *redis_tls_refusal(struct redis_tls *tls) {
+	(void)tls;
+	return NULL;
 }
 #endif

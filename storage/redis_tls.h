@@ -12,3 +12,5 @@ struct redis_tls *redis_tls_create(const char *ca_file, char **out_error);
 void redis_tls_destroy(struct redis_tls *tls); /* NULL is fine */
 /* For a connection just begun. */
 bool redis_tls_begin(struct redis_tls *tls, struct redisAsyncContext *ac, const char *host);
+/* What is wrong with the certificate that was refused last; NULL for nothing. tls may be NULL. */
+const char *redis_tls_refusal(struct redis_tls *tls);

@@ -649,6 +649,52 @@ static void refused_urls(void **state) {
 	}
 }
 
+/* rediss: with a hiredis that can; else a refusal that says what to do. */
+static void tls(void **state) {
+	(void)state;
+	struct node node;
+	char url[64], ca_file[96], key_file[96], port[8], command[512];
+	(void)snprintf(ca_file, sizeof ca_file, "%s/cert.pem", server.dir);
+	(void)snprintf(key_file, sizeof key_file, "%s/key.pem", server.dir);
+	(void)snprintf(command, sizeof command,
+		"openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2 -subj "
+		"/CN=localhost "
+		"-addext subjectAltName=DNS:localhost -keyout %s -out %s 2>/dev/null",
+		key_file, ca_file);
+	assert_int_equal(system(command), 0);
+	(void)snprintf(port, sizeof port, "%d", server.port);
+	(void)snprintf(url, sizeof url, "rediss://localhost:%s", port);
+	struct store_options options = node_options(&node, url, 1);
+	options.redis_ca_file = ca_file;
+	char *error = NULL;
+	node.store = store_open(&options, &error);
+	if (!node.store) {
+		assert_non_null(strstr(error, "cannot speak TLS"));
+		free(error);
+		return;
+	}
+	const char *const arguments[] = {"--port", "0", "--tls-port", port, "--tls-cert-file", ca_file,
+		"--tls-key-file", key_file, "--tls-auth-clients", "no", NULL};
+	redis_server_kill(&server);
+	redis_server_start(&server, arguments, true);
+	LOOP_UNTIL(store_is_available(node.store));
+	assert_int_equal(subscribe(&node), STORE_OK);
+	assert_int_equal(put(&node, "x", 60).outcome, STORE_OK);
+	node_close(&node);
+	/* A certificate for another name, and one that nobody vouches for. */
+	(void)snprintf(url, sizeof url, "rediss://127.0.0.1:%s", port);
+	for (int round = 0; round < 2; round++) {
+		options = node_options(&node, url, 1);
+		options.redis_ca_file = round == 0 ? ca_file : NULL;
+		node_open_with(&node, &options);
+		LOOP_UNTIL(node.states > 0);
+		assert_false(store_is_available(node.store));
+		assert_non_null(strstr(node.reason, "certificate"));
+		node_close(&node);
+		(void)snprintf(url, sizeof url, "rediss://localhost:%s", port);
+	}
+}
+
 static int start(void **state) {
 	(void)state;
 	test_loop = ev_loop_new(EVBACKEND_EPOLL | EVFLAG_NOENV);
@@ -687,6 +733,7 @@ int main(void) {
 		ON_SERVER(vanished_queue_is_missed),
 		ON_SERVER(mixed_lifetimes),
 		ON_SERVER(every_key_expires),
+		ON_SERVER(tls),
 		ON_SERVER(closing_ends_everything),
 		ON_SERVER(closing_while_connecting),
 		ON_SERVER(refused_urls),
