@@ -37,6 +37,9 @@ struct websocket_host {
 	struct websocket *adopting; /* the socket whose upgrade is being answered */
 	struct list doomed; /* struct websocket::link: to be ended outside of any callback */
 	ev_async sweep; /* fed, never sent */
+	struct list closed_now,
+		closed_before; /* struct websocket::link: of this second, and the last */
+	ev_timer linger;
 };
 
 /* What libwebsockets keeps for each connection: our object may go before it. */
@@ -97,6 +100,25 @@ static void websocket_on_sweep(struct ev_loop *loop, ev_async *watcher, int reve
 	}
 }
 
+static void websocket_doom(struct websocket *socket) {
+	list_remove(&socket->link);
+	list_append(&socket->host->doomed, &socket->link);
+	ev_feed_event(socket->host->loop, &socket->host->sweep, EV_CUSTOM);
+}
+
+static void websocket_on_linger(struct ev_loop *loop, ev_timer *timer, int revents) {
+	(void)revents;
+	struct websocket_host *host = timer->data;
+	struct websocket *socket;
+	while ((socket = list_first(&host->closed_before, struct websocket, link))) {
+		websocket_doom(socket);
+	}
+	list_splice(&host->closed_before, &host->closed_now);
+	if (list_is_empty(&host->closed_before)) {
+		ev_timer_stop(loop, timer);
+	}
+}
+
 static void websocket_write_close(struct websocket *socket, enum websocket_close_code code) {
 	unsigned char frame[LWS_PRE + 4] = {0};
 	frame[LWS_PRE] = 0x88; /* final, Close */
@@ -124,26 +146,32 @@ static void websocket_on_lws_ending(struct websocket_slot *slot) {
 }
 
 void websocket_drop(struct websocket *socket) {
-	if (socket->is_ending) {
-		return;
-	}
-	socket->is_ending = true;
-	if (socket->wsi) {
-		list_append(&socket->host->doomed, &socket->link);
-		ev_feed_event(socket->host->loop, &socket->host->sweep, EV_CUSTOM);
+	if (!socket->is_ending) {
+		socket->is_ending = true;
+		websocket_doom(socket);
 	}
 }
 
-/* Firefox does not answer a Close frame and stays until TCP ends, so nothing waits for an answer.
- */
+/* Firefox does not answer a Close frame and stays until TCP ends: our half of it ends at once. The
+ * other half is read for a moment more, since a reset, which unread bytes would cause, can overtake
+ * the frame. */
 void websocket_close(struct websocket *socket, enum websocket_close_code code) {
+	struct websocket_host *host = socket->host;
 	if (socket->is_ending) {
 		return;
 	}
-	if (socket->wsi && !websocket_is_choked(socket)) {
-		websocket_write_close(socket, code);
+	if (websocket_is_choked(socket)) {
+		websocket_drop(socket);
+		return;
 	}
-	websocket_drop(socket);
+	websocket_write_close(socket, code);
+	(void)shutdown(lws_get_socket_fd(socket->wsi), SHUT_WR);
+	socket->is_ending = true;
+	list_append(&host->closed_now, &socket->link);
+	if (!ev_is_active(&host->linger)) {
+		ev_timer_set(&host->linger, 1, 1);
+		ev_timer_start(host->loop, &host->linger);
+	}
 }
 
 /* ---- receiving --------------------------------------------------------------------------------
@@ -401,6 +429,10 @@ struct websocket_host *websocket_host_create(
 	host->loop = loop;
 	host->events = events;
 	list_init(&host->doomed);
+	list_init(&host->closed_now);
+	list_init(&host->closed_before);
+	ev_init(&host->linger, websocket_on_linger);
+	host->linger.data = host;
 	ev_async_init(&host->sweep, websocket_on_sweep);
 	host->sweep.data = host;
 	lws_set_log_level(LLL_ERR | LLL_WARN, websocket_on_log);
@@ -434,6 +466,7 @@ void websocket_host_destroy(struct websocket_host *host) {
 		lws_context_destroy(host->context);
 	}
 	ev_clear_pending(host->loop, &host->sweep);
+	ev_timer_stop(host->loop, &host->linger);
 	assert(list_is_empty(&host->doomed));
 	free(host);
 }

@@ -29,7 +29,7 @@ struct websocket {
 	struct websocket_queue *queue; /* text that waits for room; NULL mostly */
 	char *pieces; /* the message being received; NULL between messages */
 	uint32_t piece_bytes, receive_limit;
-	struct list link; /* host->doomed */
+	struct list link; /* one of the host's lists of ending sockets */
 	bool is_ending, wants_write;
 };
 
@@ -70,7 +70,7 @@ bool websocket_ping(struct websocket *socket);
 
 /* Ends TCP without a Close frame, a moment later. May be called any time, repeatedly. */
 void websocket_drop(struct websocket *socket);
-/* Sends a Close frame and ends TCP right behind it. */
+/* Sends a Close frame and ends TCP right behind it; on_closed may take two seconds. */
 void websocket_close(struct websocket *socket, enum websocket_close_code code);
 static inline bool websocket_is_ending(const struct websocket *socket) {
 	return socket->is_ending;
