@@ -10,6 +10,7 @@
 #include "relay/server.h"
 #include "relay/supervisor.h"
 #include <errno.h>
+#include <fcntl.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -109,8 +110,10 @@ static int main_inherited(struct server_socket *out, size_t max) {
 	char **names = NULL;
 	int count = sd_listen_fds_with_names(1, &names);
 	for (int i = 0; i < count && (size_t)i < max; i++) {
+		int fd = SD_LISTEN_FDS_START + i;
+		(void)fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) | O_NONBLOCK); /* else accept would wait */
 		out[i] = (struct server_socket){
-			.fd = SD_LISTEN_FDS_START + i,
+			.fd = fd,
 			.is_tls = strcmp(names[i], "tls") == 0,
 			.is_admin = strcmp(names[i], "admin") == 0,
 		};
