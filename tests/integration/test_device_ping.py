@@ -5,7 +5,7 @@ import pytest
 from harness.device import Device
 
 
-@pytest.mark.parametrize("text", ["{}", '{"messageType":"ping"}', " { } ", '{"x":1}'])
+@pytest.mark.parametrize("text", ["{}", '{"messageType":"ping"}', " { } "])
 def test_json_ping(relay, text):
     """Case 35: exactly two characters come back."""
     device = relay.device()

@@ -177,6 +177,19 @@ def test_pipelined_requests(relay):
     assert device.bodies(10) == [b"%d" % i for i in range(0, 30, 3)]
 
 
+@pytest.mark.parametrize("size", [4000, 12000, 16384])
+def test_pipelined_large_bodies(relay, size):
+    """Far more than the relay holds at once: it stops reading and goes on; the client reads the answers last."""
+    device, _, endpoint = relay.subscribed()
+    with relay.connect() as connection:
+        for i in range(50):
+            connection.send_request("POST", path_of(endpoint), [("TTL", "60")], bytes([i]) * size)
+        for _ in range(50):
+            assert_accepted(connection.read_response())
+    for i in range(50):
+        assert device.take() == bytes([i]) * size
+
+
 def test_byte_by_byte(relay):
     """However the network cuts it."""
     device, _, endpoint = relay.subscribed()

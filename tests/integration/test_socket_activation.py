@@ -10,7 +10,7 @@ from harness.relay import Relay, assert_accepted
 def activated(relay, listening, env=None):
     """Starts it as systemd does: the socket is descriptor 3, LISTEN_PID its own."""
     script = 'exec 3<&"$0"; export LISTEN_PID=$$ LISTEN_FDS=1; exec "$@"'
-    arguments = ["/bin/sh", "-c", script, str(listening.fileno()), *relay.arguments()]
+    arguments = ["/bin/bash", "-c", script, str(listening.fileno()), *relay.arguments()]
     relay.starts += 1
     relay.process = Process(
         arguments, relay.directory / f"relay-{relay.starts}.log", env, (listening.fileno(),)
