@@ -127,6 +127,18 @@ static bool http_client_tls_wait(struct http_client *client, int result) {
 	}
 }
 
+/* Keeps the verdict on the first certificate that is refused, while its text can still be had. */
+static int http_client_on_certificate(int is_good, X509_STORE_CTX *store) {
+	SSL *tls = X509_STORE_CTX_get_ex_data(store, SSL_get_ex_data_X509_STORE_CTX_idx());
+	struct http_client *client = SSL_get_app_data(tls);
+	if (!is_good) {
+		(void)http_client_fail(
+			client, tls_error_print(X509_STORE_CTX_get_error(store),
+						X509_STORE_CTX_get_current_cert(store), client->request->url->host));
+	}
+	return is_good;
+}
+
 static bool http_client_tls_prepare(struct http_client *client) {
 	const struct http_client_request *request = client->request;
 	const char *host = request->url->host;
@@ -140,11 +152,12 @@ static bool http_client_tls_prepare(struct http_client *client) {
 		return http_client_fail(client, mem_printf("no certificates in %s",
 											request->ca_file ? request->ca_file : "the system"));
 	}
-	SSL_CTX_set_verify(
-		client->tls_context, request->insecure ? SSL_VERIFY_NONE : SSL_VERIFY_PEER, NULL);
+	SSL_CTX_set_verify(client->tls_context, request->insecure ? SSL_VERIFY_NONE : SSL_VERIFY_PEER,
+		request->insecure ? NULL : http_client_on_certificate);
 	client->tls = SSL_new(client->tls_context);
 	bool is_address = tls_host_is_address(host);
-	if (!client->tls || SSL_set_fd(client->tls, client->fd) != 1 ||
+	if (!client->tls || SSL_set_app_data(client->tls, client) != 1 ||
+		SSL_set_fd(client->tls, client->fd) != 1 ||
 		(is_address ? X509_VERIFY_PARAM_set1_ip_asc(SSL_get0_param(client->tls), host) != 1
 					: SSL_set1_host(client->tls, host) != 1 ||
 						  SSL_set_tlsext_host_name(client->tls, host) != 1)) {
@@ -166,13 +179,6 @@ static bool http_client_tls_connect(struct http_client *client) {
 		}
 		if (http_client_tls_wait(client, result)) {
 			continue;
-		}
-		long code = SSL_get_verify_result(client->tls);
-		if (code != X509_V_OK && !client->request->insecure) {
-			X509 *certificate = SSL_get1_peer_certificate(client->tls);
-			(void)http_client_fail(client, tls_error_print(code, certificate, host));
-			X509_free(certificate);
-			return false;
 		}
 		const char *reason = ERR_reason_error_string(ERR_peek_last_error());
 		return http_client_fail(
@@ -342,6 +348,7 @@ static bool http_client_receive(struct http_client *client, struct http_client_a
 	}
 	buffer_finish(&text);
 	if (answer.status == 0 || head_len == 0) {
+		http_client_answer_finish(&answer);
 		return http_client_fail(
 			client, mem_printf("%s did not answer in HTTP/1.1", client->request->url->host));
 	}
