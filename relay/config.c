@@ -487,6 +487,14 @@ static void config_check_missing_ttl(struct config *config, struct config_proble
 }
 
 static void config_check_store(struct config *config, struct config_problems *problems) {
+	if (!config->store || !store_url_is_known(config->store)) {
+		config_problem(problems, "store",
+			"\"%s\" is of an unknown kind; use sqlite:PATH, redis://HOST:PORT/DB, unix://PATH?db=N "
+			"or "
+			"memory:",
+			config->store ? config->store : "");
+		return;
+	}
 	if (config->workers > 1 && !store_url_is_shared(config->store)) {
 		config_problem(problems, "workers",
 			"%lld workers need a store that processes can share, and %s serves one; set workers = "

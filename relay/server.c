@@ -602,11 +602,19 @@ static void server_destroy(struct server *server) {
 	if (server->loop) {
 		server_unwatch(server);
 	}
-	store_close(server->store); /* ends the pushes under way */
-	push_service_destroy(server->push);
-	http_server_destroy(server->http);
+	struct devices *devices = server->devices;
+	server->devices = NULL;
+	if (server->push) {
+		push_service_forget_devices(server->push);
+	}
+	devices_destroy(devices);
+	store_close(server->store); /* ends the pushes that wait for it */
+	http_server_destroy(server->http); /* … and those that wait for their body */
 	http_server_destroy(server->admin_http);
-	devices_destroy(server->devices);
+	push_service_destroy(server->push);
+	if (server->loop) {
+		ev_run(server->loop, EVRUN_NOWAIT); /* TLS pumps see that their other end is closed */
+	}
 	http_tls_destroy(server->tls);
 	vapid_destroy(server->vapid);
 	limits_destroy(server->limits);

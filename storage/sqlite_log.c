@@ -14,8 +14,10 @@
 
 enum {
 	SQLITE_SCHEMA_VERSION = 1,
-	SQLITE_CHECKPOINT_IDLE_PAGES = 500, /* checkpoint when idle and the WAL has as many */
+	SQLITE_CHECKPOINT_IDLE_PAGES = 128, /* checkpoint when idle and the WAL has as many */
 	SQLITE_CHECKPOINT_BUSY_PAGES = 8000, /* … or at once with as many (32 MiB) */
+	SQLITE_RESERVE_BYTES =
+		1 << 20, /* set aside on the disk, so that deletions go through when it is full */
 	SQLITE_VACUUM_PAGES = 256, /* given back at a time */
 };
 /* Each start takes a block of ids, so none is ever used twice. */
@@ -78,6 +80,8 @@ struct sqlite_log {
 	sqlite3 *db;
 	sqlite3_stmt *statements[SQL_COUNT];
 	int wal_pages; /* as of the last commit; the worker's */
+	char *reserve_path;
+	bool has_reserve; /* the worker's */
 	pthread_t worker;
 	bool has_worker;
 	pthread_mutex_t mutex;
@@ -90,6 +94,24 @@ struct sqlite_log {
 	sqlite_log_done_fn *done;
 	void *ctx;
 };
+
+/* ---- the reserve ---- */
+
+/* A file of some size beside the database. Given up when the disk is full, and made again when
+ * there is room. */
+static void sqlite_reserve_make(struct sqlite_log *log) {
+	CLEANUP_CLOSE int fd = open(log->reserve_path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+	log->has_reserve = fd >= 0 && posix_fallocate(fd, 0, SQLITE_RESERVE_BYTES) == 0;
+	if (!log->has_reserve) {
+		(void)unlink(log->reserve_path);
+	}
+}
+
+static bool sqlite_reserve_give_up(struct sqlite_log *log) {
+	bool had_it = log->has_reserve;
+	log->has_reserve = false;
+	return unlink(log->reserve_path) == 0 || had_it;
+}
 
 /* ---- the worker: one batch ---- */
 
@@ -219,6 +241,17 @@ static int sqlite_transact(
 	return result;
 }
 
+static void sqlite_checkpoint(struct sqlite_log *log, int least_pages) {
+	if (log->wal_pages < least_pages) {
+		return;
+	}
+	/* On a full disk it fails and is tried again after the next commit. */
+	if (sqlite3_wal_checkpoint_v2(log->db, NULL, SQLITE_CHECKPOINT_PASSIVE, NULL, NULL) ==
+		SQLITE_OK) {
+		log->wal_pages = 0;
+	}
+}
+
 static void sqlite_write_batch(struct sqlite_log *log, struct sqlite_batch *batch) {
 	bool has_work = false;
 	for (size_t i = 0; i < batch->op_count && !has_work; i++) {
@@ -227,13 +260,21 @@ static void sqlite_write_batch(struct sqlite_log *log, struct sqlite_batch *batc
 	if (!has_work) {
 		return;
 	}
-	int result = sqlite_transact(log, batch, true);
-	if (result == SQLITE_OK) {
+	if (sqlite_transact(log, batch, true) == SQLITE_OK) {
 		return;
 	}
+	/* A full disk may be full of the log: what has moved into the file makes room in it. */
 	(void)snprintf(batch->reason, sizeof batch->reason, "%s", sqlite3_errmsg(log->db));
+	sqlite_checkpoint(log, 1);
+	if (sqlite_transact(log, batch, true) == SQLITE_OK) {
+		return;
+	}
 	batch->puts_failed = true;
 	batch->rest_failed = sqlite_transact(log, batch, false) != SQLITE_OK;
+	if (batch->rest_failed && sqlite_reserve_give_up(log)) {
+		batch->rest_failed = sqlite_transact(log, batch, false) != SQLITE_OK;
+		sqlite_checkpoint(log, 1);
+	}
 }
 
 static struct slice sqlite_column_slice(sqlite3_stmt *row, int at) {
@@ -262,17 +303,6 @@ static int sqlite_on_wal(void *ctx, sqlite3 *db, const char *name, int pages) {
 	return SQLITE_OK;
 }
 
-static void sqlite_checkpoint(struct sqlite_log *log, int least_pages) {
-	if (log->wal_pages < least_pages) {
-		return;
-	}
-	/* On a full disk it fails and is tried again after the next commit. */
-	if (sqlite3_wal_checkpoint_v2(log->db, NULL, SQLITE_CHECKPOINT_PASSIVE, NULL, NULL) ==
-		SQLITE_OK) {
-		log->wal_pages = 0;
-	}
-}
-
 /* When there is nothing else to do: move the WAL into the file, give free pages back bit by bit. */
 static void sqlite_tidy(struct sqlite_log *log) {
 	bool was_busy = log->wal_pages >= SQLITE_CHECKPOINT_IDLE_PAGES;
@@ -281,6 +311,9 @@ static void sqlite_tidy(struct sqlite_log *log) {
 	int free_pages =
 		was_busy && sqlite3_step(count) == SQLITE_ROW ? sqlite3_column_int(count, 0) : 0;
 	(void)sqlite3_reset(count);
+	if (!log->has_reserve) {
+		sqlite_reserve_make(log);
+	}
 	if (free_pages > 4 * SQLITE_VACUUM_PAGES) {
 		(void)sqlite_run(log, SQL_VACUUM);
 	}
@@ -376,6 +409,7 @@ void sqlite_log_close(struct sqlite_log *log) {
 		(void)sqlite3_finalize(log->statements[i]);
 	}
 	(void)sqlite3_close(log->db); /* checkpoints; on a full disk the WAL simply stays */
+	free(log->reserve_path);
 	(void)pthread_mutex_destroy(&log->mutex);
 	(void)pthread_cond_destroy(&log->changed);
 	free(log);
@@ -598,6 +632,7 @@ struct sqlite_log *sqlite_log_open(const char *path, struct queue_index *index,
 		return NULL;
 	}
 	struct sqlite_log *log = mem_zalloc(sizeof *log);
+	log->reserve_path = mem_printf("%s-reserve", path);
 	log->loop = loop;
 	log->done = done;
 	log->ctx = ctx;

@@ -69,6 +69,11 @@ bool store_is_available(const struct store *store) {
 	return store->backend->is_available(store);
 }
 
+bool store_url_is_known(const char *url) {
+	const char *rest;
+	return store_backend_of(url, &rest) != NULL;
+}
+
 bool store_url_is_shared(const char *url) {
 	const char *rest;
 	const struct store_backend *backend = store_backend_of(url, &rest);

@@ -101,6 +101,8 @@ struct store *store_open(const struct store_options *options, char **out_error);
 void store_close(struct store *store);
 
 bool store_is_available(const struct store *store);
+/* Is there a backend for this URL? */
+bool store_url_is_known(const char *url);
 /* Can several relay processes share it? Only then may workers be more than one. */
 bool store_url_is_shared(const char *url);
 

@@ -444,6 +444,15 @@ static void http_connection_process(struct http_connection *connection) {
 	http_connection_free_if_done(connection);
 }
 
+/* Bytes that a TLS session holds already wake nobody by themselves. */
+static void http_connection_read_on(struct http_connection *connection) {
+	struct ev_loop *loop = connection->server->options.loop;
+	ev_io_start(loop, &connection->reader);
+	if (connection->ssl && SSL_has_pending(connection->ssl)) {
+		ev_feed_event(loop, &connection->reader, EV_READ);
+	}
+}
+
 void http_connection_finish_request(
 	struct http_connection *connection, struct http_request *request, bool close) {
 	if (connection->state == HTTP_CLOSED) {
@@ -461,7 +470,7 @@ void http_connection_finish_request(
 		return;
 	}
 	http_connection_enter(connection, connection->drain_left > 0 ? HTTP_DRAIN : HTTP_READ_HEAD);
-	ev_io_start(connection->server->options.loop, &connection->reader);
+	http_connection_read_on(connection);
 	http_connection_process(connection);
 }
 
@@ -510,10 +519,19 @@ static void http_connection_handshake(struct http_connection *connection) {
 	}
 }
 
+/* Enough input waits behind the request under way. */
+static bool http_connection_is_flooded(const struct http_connection *connection) {
+	return connection->state != HTTP_LINGER &&
+		   buffer_length(&connection->in) > HTTP_INPUT_MAX_BYTES - HTTP_SCRATCH_BYTES;
+}
+
 /* Reads what is there. False when the connection is closed. */
 static bool http_connection_fill(struct http_connection *connection) {
 	struct http_server *server = connection->server;
 	for (int reads = 0; reads < 16; reads++) {
+		if (http_connection_is_flooded(connection)) {
+			return true; /* the rest waits in the socket */
+		}
 		ssize_t n = http_receive(connection, server->scratch, sizeof server->scratch);
 		if (n == IO_ENDED) {
 			http_connection_close(connection);
@@ -536,6 +554,7 @@ static bool http_connection_fill(struct http_connection *connection) {
 			return true; /* a full read is the only sign of more */
 		}
 	}
+	http_connection_read_on(connection);
 	return true;
 }
 
@@ -549,8 +568,7 @@ static void http_connection_on_readable(struct ev_loop *loop, ev_io *watcher, in
 	if (connection->state != HTTP_CLOSED && connection->state != HTTP_HANDSHAKE &&
 		http_connection_fill(connection)) {
 		http_connection_process(connection);
-		if (connection->state == HTTP_BUSY &&
-			buffer_length(&connection->in) > HTTP_INPUT_MAX_BYTES / 2) {
+		if (connection->state != HTTP_CLOSED && http_connection_is_flooded(connection)) {
 			ev_io_stop(loop, &connection->reader); /* until the answer is out */
 		}
 	}

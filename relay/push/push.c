@@ -74,6 +74,10 @@ void push_service_stop(struct push_service *service) {
 	service->is_stopping = true;
 }
 
+void push_service_forget_devices(struct push_service *service) {
+	service->options.devices = NULL;
+}
+
 size_t push_service_pending(const struct push_service *service) {
 	return service->pending;
 }
@@ -382,7 +386,9 @@ static void push_on_stored(const struct store_put_result *result, void *ctx) {
 /* Durable first: only now may the device see it. */
 static bool push_deliver(struct push *push, const struct store_put_result *result) {
 	bool is_transient = push->ttl_sec == 0;
-	if (!result->is_here || result->is_below_minimum || (!result->is_stored && !is_transient)) {
+	struct devices *devices = push->service->options.devices;
+	if (!devices || !result->is_here || result->is_below_minimum ||
+		(!result->is_stored && !is_transient)) {
 		return false;
 	}
 	const struct store_message message = {
@@ -395,7 +401,7 @@ static bool push_deliver(struct push *push, const struct store_put_result *resul
 		.crypto_key = {push->crypto_key, push->crypto_key_len},
 		.body = push->body,
 	};
-	return devices_deliver(push->service->options.devices, push->device, &message, is_transient);
+	return devices_deliver(devices, push->device, &message, is_transient);
 }
 
 static void push_count(

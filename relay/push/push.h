@@ -38,6 +38,8 @@ void push_service_destroy(struct push_service *service);
 void push_service_set_keys(struct push_service *service, const struct token_keys *keys);
 /* From now on every POST gets 503 with Retry-After; those under way go on. */
 void push_service_stop(struct push_service *service);
+/* The device side ends before the store: nothing is handed to it any more, messages stay queued. */
+void push_service_forget_devices(struct push_service *service);
 size_t push_service_pending(const struct push_service *service);
 
 /* Route handlers; ctx is the service, rest the token. */

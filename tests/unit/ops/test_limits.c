@@ -1,0 +1,101 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Token buckets, with a clock of the test's own. */
+#include "relay/ops/limits.h"
+#include <arpa/inet.h>
+#include <netinet/in.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+static const struct limit_rate rates[LIMIT_KIND_COUNT] = {
+	[LIMIT_ENDPOINT] = {.per_sec = 1, .burst = 5},
+	[LIMIT_SENDER] = {.per_sec = 10, .burst = 20},
+	[LIMIT_ADDRESS] = {.per_sec = 10, .burst = 20},
+};
+
+static const struct subscription_id endpoint = {{1}};
+
+static struct sockaddr_storage address(const char *text) {
+	struct sockaddr_storage out = {0};
+	struct sockaddr_in v4 = {.sin_family = AF_INET};
+	struct sockaddr_in6 v6 = {.sin6_family = AF_INET6};
+	if (inet_pton(AF_INET, text, &v4.sin_addr) == 1) {
+		memcpy(&out, &v4, sizeof v4);
+	} else {
+		assert_int_equal(inet_pton(AF_INET6, text, &v6.sin6_addr), 1);
+		memcpy(&out, &v6, sizeof v6);
+	}
+	return out;
+}
+
+static unsigned taken(struct limits *limits, double now, unsigned tries) {
+	unsigned count = 0;
+	while (tries-- > 0) {
+		count += limits_take(limits, now, &endpoint, NULL, NULL) == 0;
+	}
+	return count;
+}
+
+static void the_first_ten_are_free_then_the_burst(void **state) {
+	(void)state;
+	struct limits *limits = limits_create(rates, 100);
+	assert_int_equal(taken(limits, 100, 30), LIMITS_EXEMPT + 5);
+	limits_destroy(limits);
+}
+
+static void tokens_come_back_with_time_and_the_wait_is_honest(void **state) {
+	(void)state;
+	struct limits *limits = limits_create(rates, 100);
+	(void)taken(limits, 100, 30);
+	assert_int_equal(limits_take(limits, 100.2, &endpoint, NULL, NULL), 1);
+	assert_int_equal(limits_take(limits, 101.3, &endpoint, NULL, NULL), 0);
+	assert_int_equal(taken(limits, 1000, 30), 5); /* no more than the burst */
+	limits_destroy(limits);
+}
+
+static void an_address_is_limited_over_all_its_endpoints(void **state) {
+	(void)state;
+	struct limits *limits = limits_create(rates, 1000);
+	struct sockaddr_storage one = address("2001:db8::1"), neighbour = address("2001:db8::ffff");
+	struct sockaddr_storage other = address("2001:db8:1::1"), local = address("127.0.0.1");
+	unsigned good = 0;
+	for (int i = 0; i < 40; i++) {
+		struct subscription_id id = {{2, (uint8_t)(i / 4)}};
+		for (int k = 0; k < LIMITS_EXEMPT && i % 4 == 0; k++) {
+			(void)limits_take(limits, 5, &id, NULL, &one);
+		}
+		good += limits_take(limits, 5, &id, NULL, i % 2 ? &one : &neighbour) == 0;
+	}
+	assert_int_equal(good, 20); /* one /64 is one address */
+	struct subscription_id last = {{2, 9}};
+	assert_int_equal(limits_take(limits, 5, &last, NULL, &one), 1);
+	assert_int_equal(limits_take(limits, 5, &last, NULL, &other), 0);
+	assert_int_equal(limits_take(limits, 5, &endpoint, NULL, &local), 0);
+	limits_destroy(limits);
+}
+
+static void memory_is_bounded_and_the_oldest_goes(void **state) {
+	(void)state;
+	struct limits *limits = limits_create(rates, 2);
+	(void)taken(limits, 1, 30);
+	for (uint8_t i = 10; i < 20; i++) {
+		struct subscription_id id = {{i}};
+		assert_int_equal(limits_take(limits, 1, &id, NULL, NULL), 0);
+	}
+	assert_int_equal(taken(limits, 1, 30), LIMITS_EXEMPT + 5); /* forgotten, so it starts anew */
+	limits_destroy(limits);
+}
+
+int main(void) {
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(the_first_ten_are_free_then_the_burst),
+		cmocka_unit_test(tokens_come_back_with_time_and_the_wait_is_honest),
+		cmocka_unit_test(an_address_is_limited_over_all_its_endpoints),
+		cmocka_unit_test(memory_is_bounded_and_the_oldest_goes),
+	};
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
