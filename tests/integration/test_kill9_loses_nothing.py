@@ -59,7 +59,8 @@ class Mailbox:
                     self.take(message, acked)
                     device.ack(message)
                 elif message and message["messageType"] == "unregister":
-                    self.confirmed.update(asked)
+                    if message["status"] == 200:  # 500: the store was killed first, and may not have the acks
+                        self.confirmed.update(asked)
                     asked = None
                 # the store runs a device's operations in order: this answer means that all acks before it are done
                 if asked is None and (len(acked) >= CONFIRM_EVERY or (acked and message is None)):
