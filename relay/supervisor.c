@@ -14,6 +14,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+enum { SUPERVISOR_SIGNALS = 3 };
+
 struct worker {
 	struct supervisor *supervisor;
 	unsigned number;
@@ -32,7 +34,7 @@ struct supervisor {
 	struct worker *workers;
 	bool is_stopping, was_ready;
 	int status;
-	ev_signal signals[3];
+	ev_signal signals[SUPERVISOR_SIGNALS];
 };
 
 static void supervisor_start(struct worker *worker);
@@ -53,6 +55,10 @@ static void worker_main(struct worker *worker, int ready_fd, pid_t parent) {
 	(void)prctl(PR_SET_PDEATHSIG, SIGTERM); /* no orphans if the supervisor is killed */
 	if (getppid() != parent) {
 		_exit(1);
+	}
+	for (size_t i = 0; i < SUPERVISOR_SIGNALS;
+		 i++) { /* a signal belongs to one loop: the worker's */
+		ev_signal_stop(worker->supervisor->loop, &worker->supervisor->signals[i]);
 	}
 	sigset_t none;
 	sigemptyset(&none);
@@ -182,12 +188,12 @@ static void supervisor_init_worker(struct supervisor *supervisor, unsigned numbe
 }
 
 int supervisor_run(const struct supervisor_options *options) {
-	static const int numbers[] = {SIGTERM, SIGINT, SIGHUP};
+	static const int numbers[SUPERVISOR_SIGNALS] = {SIGTERM, SIGINT, SIGHUP};
 	struct supervisor supervisor = {.options = options};
 	/* Child watchers need libev's default loop. */
 	supervisor.loop = ev_default_loop(EVBACKEND_EPOLL | EVFLAG_NOENV);
 	supervisor.workers = mem_zalloc(options->workers * sizeof *supervisor.workers);
-	for (size_t i = 0; i < sizeof numbers / sizeof numbers[0]; i++) {
+	for (size_t i = 0; i < SUPERVISOR_SIGNALS; i++) {
 		ev_signal_init(&supervisor.signals[i], supervisor_on_signal, numbers[i]);
 		supervisor.signals[i].data = &supervisor;
 		ev_signal_start(supervisor.loop, &supervisor.signals[i]);
@@ -197,7 +203,7 @@ int supervisor_run(const struct supervisor_options *options) {
 		supervisor_start(&supervisor.workers[i]);
 	}
 	ev_run(supervisor.loop, 0);
-	for (size_t i = 0; i < sizeof numbers / sizeof numbers[0]; i++) {
+	for (size_t i = 0; i < SUPERVISOR_SIGNALS; i++) {
 		ev_signal_stop(supervisor.loop, &supervisor.signals[i]);
 	}
 	free(supervisor.workers);
