@@ -4,6 +4,8 @@
 import json
 
 import pytest
+from harness.certificates import make_certificate
+from harness.process import free_port
 from harness.tool import Listener, run_tool
 
 
@@ -126,3 +128,26 @@ def test_topic_replaces_and_too_large_is_said(listen):
     assert again.line()["data"] == "new"
     large = send(line, "--message", "x" * 20000)
     assert large.returncode == 1 and large.stderr.startswith("413 ")
+
+
+def test_over_tls(start_relay, tmp_path):
+    cert, key = make_certificate(tmp_path, 1)
+    port, plain = free_port(), free_port()
+    start_relay(
+        listen=[f"127.0.0.1:{plain}", f"tls:127.0.0.1:{port}"],
+        port=plain,
+        public_url=f"https://localhost:{port}",
+        tls_cert=cert,
+        tls_key=key,
+    )
+    listener = Listener(f"wss://localhost:{port}/", "--state", tmp_path / "state.json", "--ca", cert)
+    try:
+        line = listener.line()
+        assert line["endpoint"].startswith(f"https://localhost:{port}/p/")
+        for number in range(20):
+            assert send(line, "--message", str(number) + "x" * 12000, "--ca", cert).returncode == 0
+        assert [listener.line()["data"][:2] for _ in range(20)] == [(str(n) + "x")[:2] for n in range(20)]
+        refused = send(line, "--message", "x")
+        assert refused.returncode == 1 and "--ca" in refused.stderr
+    finally:
+        assert listener.stop() == 0
