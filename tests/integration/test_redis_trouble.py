@@ -133,6 +133,7 @@ def test_scripts_flushed_and_connections_killed(start_relay, start_redis):
     redis.command("SCRIPT", "FLUSH")
     relay.push(endpoint, b"1")
     assert device.take() == b"1"
+    device.settle()
     redis.command("CLIENT", "KILL", "SKIPME", "yes")
     wait_until(lambda: relay.post(endpoint, b"2").status == 201, 10, "recovery")
     assert device.take() == b"2"
@@ -181,6 +182,26 @@ def test_hello_while_redis_is_away(start_relay, start_redis):
         assert getattr(closed, "code", 1) is None
     waiting.close()
     assert relay.device(device.uaid).bodies(1, timeout=10) == [b"x"]
+
+
+def test_ack_during_the_outage_is_not_forgotten(start_relay, start_redis):
+    """Acknowledged is acknowledged: the relay brings it to the store when that is back, and does not send again."""
+    redis = start_redis(appendfsync="always")
+    relay = start_relay(redis.url)
+    device, _, endpoint = relay.subscribed()
+    for i in range(3):
+        relay.push(endpoint, b"%d" % i)
+    messages = device.notifications(3)
+    redis.kill()
+    wait_until(lambda: not is_up(relay), 10, "the relay to notice")
+    device.ack(messages[0])
+    device.ack(messages[1], messages[2])
+    assert device.ping() < 1.0
+    redis.start()
+    wait_until(lambda: is_up(relay), 15, "recovery")
+    device.expect_nothing(1)
+    device.close()
+    relay.device(device.uaid).expect_nothing(0.5)
 
 
 def test_every_key_expires(start_relay, start_redis):
