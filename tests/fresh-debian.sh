@@ -112,7 +112,7 @@ docker_stages() {
 		bellwire-relay --listen 127.0.0.1:$port --public-url http://127.0.0.1:$port &
 		relay=$!
 		tries=0
-		until bellwire-relay health http://127.0.0.1:$port/health; do
+		until bellwire-relay health --listen 127.0.0.1:$port; do
 			tries=$((tries + 1))
 			[ $tries -lt 50 ] && kill -0 $relay
 			sleep 0.2
