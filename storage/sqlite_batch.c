@@ -6,6 +6,7 @@
 
 struct sqlite_batch *sqlite_batch_create(void) {
 	struct sqlite_batch *batch = mem_zalloc(sizeof *batch);
+	list_init(&batch->link);
 	list_init(&batch->waits);
 	return batch;
 }
@@ -24,8 +25,8 @@ struct sqlite_op *sqlite_batch_add(struct sqlite_batch *batch, enum sqlite_op_ki
 		batch->ops = mem_realloc(batch->ops, batch->op_capacity * sizeof *batch->ops);
 	}
 	struct sqlite_op *op = &batch->ops[batch->op_count++];
-	memset(op, 0, sizeof *op);
 	op->kind = kind;
+	op->is_skipped = false;
 	return op;
 }
 
@@ -43,13 +44,21 @@ static struct sqlite_op *sqlite_batch_find_insert(
 	size_t low = 0, high = count;
 	while (low < high) {
 		size_t middle = low + (high - low) / 2;
-		if (inserts[middle]->message.lo < lo) {
+		if (inserts[middle]->insert.row.lo < lo) {
 			low = middle + 1;
 		} else {
 			high = middle;
 		}
 	}
-	return low < count && inserts[low]->message.lo == lo ? inserts[low] : NULL;
+	return low < count && inserts[low]->insert.row.lo == lo ? inserts[low] : NULL;
+}
+
+static const uint64_t *sqlite_op_deleted(const struct sqlite_op *op) {
+	if (op->kind == SQLITE_OP_DELETE_DOOMED) {
+		return &op->doomed_lo;
+	}
+	bool is_gone = op->kind == SQLITE_OP_CHANGE && op->change.kind == QUEUE_MESSAGE_GONE;
+	return is_gone ? &op->change.number : NULL;
 }
 
 void sqlite_batch_cancel_out(struct sqlite_batch *batch) {
@@ -57,10 +66,11 @@ void sqlite_batch_cancel_out(struct sqlite_batch *batch) {
 	size_t count = 0;
 	for (size_t i = 0; i < batch->op_count; i++) {
 		struct sqlite_op *op = &batch->ops[i];
-		if (op->kind == SQLITE_OP_INSERT_MESSAGE) {
+		const uint64_t *deleted = sqlite_op_deleted(op);
+		if (op->kind == SQLITE_OP_INSERT) {
 			inserts[count++] = op;
-		} else if (op->kind == SQLITE_OP_DELETE_MESSAGE) {
-			struct sqlite_op *twin = sqlite_batch_find_insert(inserts, count, op->message.lo);
+		} else if (deleted && count > 0) {
+			struct sqlite_op *twin = sqlite_batch_find_insert(inserts, count, *deleted);
 			if (twin) {
 				twin->is_skipped = op->is_skipped = true;
 			}

@@ -1,27 +1,21 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The SQLite file, written and read by one worker thread. The loop fills a batch with operations
- * and hands it over; the worker runs it as one synced transaction (group commit), then its reads,
- * and gives it back through the loop. One batch is under way at a time; what arrives meanwhile
- * fills the next.
+ * The SQLite file behind one worker thread. The loop fills a batch with operations and hands it
+ * over; the worker runs it as one synced transaction (group commit), then its reads, and gives it
+ * back through the loop. One batch is under way at a time; what arrives meanwhile fills the next.
  *
- * A batch whose transaction fails is tried once more without its message inserts, so that deletions
- * go through on a full disk; the flags say what held.
+ * A batch whose transaction fails is tried once more without what is new, so that deletions go
+ * through on a full disk; the flags say what held.
  */
 #pragma once
 #include "storage/queue_index.h"
 #include "storage/store_payload.h"
 
 enum sqlite_op_kind {
-	SQLITE_OP_INSERT_MESSAGE,
-	SQLITE_OP_DELETE_MESSAGE,
-	SQLITE_OP_PUT_DEVICE,
-	SQLITE_OP_DELETE_DEVICE,
-	SQLITE_OP_PUT_SUBSCRIPTION,
-	SQLITE_OP_DELETE_SUBSCRIPTION,
-	SQLITE_OP_PUT_TOMBSTONE,
-	SQLITE_OP_DELETE_TOMBSTONE,
-	SQLITE_OP_COUNT
+	SQLITE_OP_INSERT, /* a message */
+	SQLITE_OP_DELETE_DOOMED, /* a message that goes only if the inserts of the batch hold */
+	SQLITE_OP_CHANGE, /* any other change of the index */
+	SQLITE_OP_PROBE, /* can anything be written again? */
 };
 
 struct sqlite_op {
@@ -29,23 +23,11 @@ struct sqlite_op {
 	bool is_skipped; /* cancelled out within its batch */
 	union {
 		struct {
-			uint64_t lo;
-			struct device_id device;
-			struct channel_id channel;
-			int64_t expires_ms;
-			uint32_t bytes;
-			uint8_t urgency;
-			struct slice topic, encoding, encryption, crypto_key, body; /* the put's, not copied */
-		} message; /* DELETE_MESSAGE: lo only */
-		struct queue_device device; /* its lists are not used */
-		struct {
-			struct queue_subscription facts;
-			struct device_id device;
-		} subscription;
-		struct {
-			struct subscription_id id;
-			int64_t expires_ms;
-		} tombstone;
+			struct queue_message_row row;
+			struct slice encoding, encryption, crypto_key, body; /* and topic: the put's own */
+		} insert;
+		uint64_t doomed_lo;
+		struct queue_change change;
 	};
 };
 
@@ -55,17 +37,23 @@ struct sqlite_read {
 	uint64_t lo[STORE_FETCH_MAX];
 	struct store_payload *payloads[STORE_FETCH_MAX];
 	size_t count;
+	bool failed; /* the file could not be read */
 };
 
+enum { SQLITE_REASON_BYTES = 300 };
+
 struct sqlite_batch {
+	struct list link; /* the store's */
 	struct sqlite_op *ops;
 	size_t op_count, op_capacity;
 	struct sqlite_read **reads;
 	size_t read_count, read_capacity;
+	uint64_t read_bytes; /* about */
 	struct list waits; /* the store's: who waits for this batch */
-	bool puts_failed; /* inserts and subscriptions were not written */
-	bool rest_failed; /* nothing was written */
-	char reason[200]; /* why, when something failed */
+	bool new_written; /* something new went to the disk */
+	bool new_failed; /* inserts, subscriptions and what they doomed were not written */
+	bool all_failed; /* nothing was written */
+	char reason[SQLITE_REASON_BYTES]; /* why, when something failed */
 };
 
 struct sqlite_log;
@@ -84,6 +72,7 @@ void sqlite_log_close(struct sqlite_log *log);
 
 struct sqlite_batch *sqlite_batch_create(void);
 void sqlite_batch_destroy(struct sqlite_batch *batch);
+/* All of the operation but its kind is for the caller to fill. */
 struct sqlite_op *sqlite_batch_add(struct sqlite_batch *batch, enum sqlite_op_kind kind);
 void sqlite_batch_add_read(struct sqlite_batch *batch, struct sqlite_read *read);
 /* Marks inserts and deletions of the same message as skipped. */

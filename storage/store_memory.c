@@ -19,25 +19,13 @@ static struct store_memory *memory_of(struct store *store) {
 	return container_of(store, struct store_memory, store);
 }
 
-static void memory_on_removed(struct queue_message *message, enum queue_end end, void *ctx) {
-	(void)end;
-	(void)ctx;
-	free(message->payload);
-}
-
-static void memory_on_dropped(struct queue_message *message, void *ctx) {
-	(void)ctx;
-	free(message->payload);
-}
-
 static struct store *memory_open(
 	const struct store_options *options, const char *rest, char **out_error) {
 	(void)rest;
 	(void)out_error;
 	struct store_memory *memory = mem_zalloc(sizeof *memory);
-	const struct queue_journal journal = {
-		.message_removed = memory_on_removed, .message_dropped = memory_on_dropped};
-	memory->index = queue_index_create(&options->limits, &journal);
+	/* Devices remember the ids that they saw; after a restart none may come twice. */
+	memory->index = queue_index_create(&options->limits, (uint64_t)(ev_time() * 1000), false);
 	store_later_init(&memory->later, options->loop);
 	return &memory->store;
 }
@@ -79,16 +67,15 @@ static void memory_set_urgency(struct store *store, struct device_id device, enu
 static void memory_settle_missed(
 	struct store *store, struct device_id device, uint64_t count, store_done_fn *done, void *ctx) {
 	struct store_memory *memory = memory_of(store);
-	queue_index_settle_missed(memory->index, device, count);
-	store_answer_done(&memory->later, STORE_OK, done, ctx);
+	store_answer_done(
+		&memory->later, queue_index_settle_missed(memory->index, device, count), done, ctx);
 }
 
 static void memory_subscribe(
 	struct store *store, const struct store_subscribe *what, store_subscribed_fn *done, void *ctx) {
 	struct store_memory *memory = memory_of(store);
 	struct store_subscribed result;
-	bool is_new;
-	queue_index_subscribe(memory->index, what, store_now_ms(store), &result, &is_new);
+	queue_index_subscribe(memory->index, what, store_now_ms(store), &result);
 	store_answer_subscribed(&memory->later, &result, done, ctx);
 }
 
@@ -117,15 +104,17 @@ static void memory_remove_invited(
 static void memory_put(
 	struct store *store, const struct store_put *put, store_put_fn *done, void *ctx) {
 	struct store_memory *memory = memory_of(store);
-	struct store_put_result result;
-	struct queue_message *message;
-	queue_index_put(memory->index, put, store_now_ms(store), &result, &message);
-	if (message) {
-		message->payload =
-			store_payload_make(put->encoding, put->encryption, put->crypto_key, put->body);
-		queue_index_commit(memory->index, message);
+	struct queue_put booked;
+	queue_put_begin(memory->index, put, store_now_ms(store), &booked);
+	if (booked.result.outcome == STORE_OK) {
+		struct queue_message *message = booked.message;
+		queue_put_commit(memory->index, &booked);
+		if (message) {
+			message->payload =
+				store_payload_make(put->encoding, put->encryption, put->crypto_key, put->body);
+		}
 	}
-	store_answer_put(&memory->later, &result, done, ctx);
+	store_answer_put(&memory->later, &booked.result, done, ctx);
 }
 
 /* A fetch is made when its turn comes, from what is there then. */
@@ -145,12 +134,12 @@ static void memory_fetch_run(struct store_later_item *item) {
 	struct queue_message *found[STORE_FETCH_MAX];
 	struct store_message messages[STORE_FETCH_MAX];
 	struct store_fetched result = {.outcome = STORE_MISSING, .messages = messages};
-	int count = queue_index_walk(fetch->memory->index, fetch->device, fetch->after.lo, fetch->min,
-		store_now_ms(&fetch->memory->store), found, fetch->max, &result.next.lo, &result.has_more);
+	int count = queue_index_walk(fetch->memory->index, fetch->device, fetch->after, fetch->min,
+		store_now_ms(&fetch->memory->store), found, fetch->max, &result.next, &result.has_more);
 	for (int i = 0; i < count; i++) {
 		messages[i] = (struct store_message){
-			.id = {0, found[i]->lo},
-			.channel = found[i]->channel,
+			.id = {queue_index_hi(fetch->memory->index), found[i]->lo},
+			.channel = found[i]->subscription->channel,
 			.urgency = (enum urgency)found[i]->urgency,
 			.expires_ms = found[i]->expires_ms,
 		};
@@ -185,7 +174,7 @@ static void memory_ack(struct store *store, struct device_id device, const struc
 static void memory_cancel(struct store *store, struct device_id device, struct message_id id,
 	store_done_fn *done, void *ctx) {
 	struct store_memory *memory = memory_of(store);
-	bool was_there = id.hi == 0 && queue_index_cancel(memory->index, device, id.lo);
+	bool was_there = queue_index_cancel(memory->index, device, id);
 	store_answer_done(&memory->later, was_there ? STORE_OK : STORE_MISSING, done, ctx);
 }
 

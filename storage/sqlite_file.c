@@ -1,0 +1,280 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Writes batches to the SQLite file and reads bodies from it. */
+#include "storage/sqlite_file.h"
+#include "common/cleanup.h"
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+enum {
+	SQLITE_RESERVE_BYTES = 4 << 20,
+	SQLITE_SPARE_PAGES = 1024, /* free pages that stay for what comes next */
+};
+
+void sqlite_file_finish(struct sqlite_file *file) {
+	for (int i = 0; i < SQL_COUNT; i++) {
+		(void)sqlite3_finalize(file->statements[i]);
+	}
+	(void)sqlite3_close(file->db); /* checkpoints; on a full disk the WAL simply stays */
+	free(file->path);
+	free(file->reserve_path);
+}
+
+/* ---- the reserve -------------------------------------------------------------------------------
+ */
+
+bool sqlite_file_make_reserve(struct sqlite_file *file) {
+	if (file->has_reserve) {
+		return true;
+	}
+	CLEANUP_CLOSE int fd = open(file->reserve_path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+	int result = fd < 0 ? errno : posix_fallocate(fd, 0, SQLITE_RESERVE_BYTES);
+	/* Where reserving is not possible at all, we do without. */
+	file->has_reserve = result != ENOSPC && result != EDQUOT && result != EFBIG;
+	if (!file->has_reserve && fd >= 0) {
+		(void)ftruncate(fd, 0);
+	}
+	return file->has_reserve;
+}
+
+static void sqlite_file_give_up_reserve(struct sqlite_file *file) {
+	(void)truncate(file->reserve_path, 0);
+	file->has_reserve = false;
+}
+
+/* ---- one operation -----------------------------------------------------------------------------
+ */
+
+static int sqlite_run(struct sqlite_file *file, enum sqlite_statement which) {
+	sqlite3_stmt *statement = file->statements[which];
+	int result = sqlite3_step(statement);
+	while (result == SQLITE_ROW) {
+		result = sqlite3_step(statement);
+	}
+	(void)sqlite3_reset(statement); /* repeats the error of step */
+	return result == SQLITE_DONE ? SQLITE_OK : result;
+}
+
+static void sqlite_bind_blob(sqlite3_stmt *statement, int at, const void *data, size_t bytes) {
+	(void)(bytes > 0 ? sqlite3_bind_blob(statement, at, data, (int)bytes, SQLITE_STATIC)
+					 : sqlite3_bind_null(statement, at));
+}
+
+static void sqlite_bind_slice(sqlite3_stmt *statement, int at, struct slice text) {
+	sqlite_bind_blob(statement, at, text.data, text.len);
+}
+
+static int sqlite_run_with(struct sqlite_file *file, enum sqlite_statement which, uint64_t number) {
+	(void)sqlite3_bind_int64(file->statements[which], 1, (sqlite3_int64)number);
+	return sqlite_run(file, which);
+}
+
+static int sqlite_insert(struct sqlite_file *file, const struct sqlite_op *op) {
+	const struct queue_message_row *facts = &op->insert.row;
+	sqlite3_stmt *row = file->statements[SQL_INSERT_MESSAGE];
+	(void)sqlite3_bind_int64(row, 2, (sqlite3_int64)facts->subscription_number);
+	(void)sqlite3_bind_int64(row, 3, facts->expires_ms);
+	(void)sqlite3_bind_int(row, 4, facts->urgency);
+	(void)sqlite3_bind_int64(row, 5, facts->bytes);
+	sqlite_bind_slice(row, 6, facts->topic);
+	int result = sqlite_run_with(file, SQL_INSERT_MESSAGE, facts->lo);
+	if (result != SQLITE_OK) {
+		return result;
+	}
+	sqlite3_stmt *body = file->statements[SQL_INSERT_BODY];
+	sqlite_bind_slice(body, 2, op->insert.encoding);
+	sqlite_bind_slice(body, 3, op->insert.encryption);
+	sqlite_bind_slice(body, 4, op->insert.crypto_key);
+	sqlite_bind_slice(body, 5, op->insert.body);
+	return sqlite_run_with(file, SQL_INSERT_BODY, facts->lo);
+}
+
+static int sqlite_delete_message(struct sqlite_file *file, uint64_t lo) {
+	int result = sqlite_run_with(file, SQL_DELETE_MESSAGE, lo);
+	return result == SQLITE_OK ? sqlite_run_with(file, SQL_DELETE_BODY, lo) : result;
+}
+
+static int sqlite_set_device(struct sqlite_file *file, const struct queue_change *change) {
+	const struct queue_device_row *facts = &change->device;
+	sqlite3_stmt *row = file->statements[SQL_SET_DEVICE];
+	sqlite_bind_blob(row, 2, &facts->id, sizeof facts->id);
+	(void)sqlite3_bind_int64(row, 3, facts->contact_sec);
+	(void)sqlite3_bind_int64(row, 4, facts->missed);
+	(void)sqlite3_bind_int(row, 5, facts->min_urgency);
+	sqlite_bind_blob(row, 6, &facts->invite, sizeof facts->invite);
+	(void)sqlite3_bind_int64(row, 7, facts->messages_per_day);
+	(void)sqlite3_bind_int64(row, 8, facts->day);
+	(void)sqlite3_bind_int64(row, 9, facts->day_count);
+	return sqlite_run_with(file, SQL_SET_DEVICE, change->number);
+}
+
+static int sqlite_set_subscription(struct sqlite_file *file, const struct queue_change *change) {
+	const struct queue_subscription_row *facts = &change->subscription;
+	sqlite3_stmt *row = file->statements[SQL_SET_SUBSCRIPTION];
+	sqlite_bind_blob(row, 2, &facts->device, sizeof facts->device);
+	sqlite_bind_blob(row, 3, &facts->id, sizeof facts->id);
+	sqlite_bind_blob(row, 4, &facts->channel, sizeof facts->channel);
+	sqlite_bind_blob(row, 5, facts->key_hash, facts->has_key ? sizeof facts->key_hash : 0);
+	(void)sqlite3_bind_int64(row, 6, facts->max_body);
+	return sqlite_run_with(file, SQL_SET_SUBSCRIPTION, change->number);
+}
+
+static int sqlite_set_tombstone(struct sqlite_file *file, const struct queue_change *change) {
+	const struct queue_tombstone_row *facts = &change->tombstone;
+	sqlite3_stmt *row = file->statements[SQL_SET_TOMBSTONE];
+	sqlite_bind_blob(row, 2, &facts->device, sizeof facts->device);
+	sqlite_bind_blob(row, 3, &facts->id, sizeof facts->id);
+	(void)sqlite3_bind_int64(row, 4, facts->expires_sec);
+	return sqlite_run_with(file, SQL_SET_TOMBSTONE, change->number);
+}
+
+static int sqlite_run_change(struct sqlite_file *file, const struct queue_change *change) {
+	switch (change->kind) {
+	case QUEUE_DEVICE_SET:
+		return sqlite_set_device(file, change);
+	case QUEUE_DEVICE_GONE:
+		return sqlite_run_with(file, SQL_DELETE_DEVICE, change->number);
+	case QUEUE_SUBSCRIPTION_SET:
+		return sqlite_set_subscription(file, change);
+	case QUEUE_SUBSCRIPTION_GONE:
+		return sqlite_run_with(file, SQL_DELETE_SUBSCRIPTION, change->number);
+	case QUEUE_TOMBSTONE_SET:
+		return sqlite_set_tombstone(file, change);
+	case QUEUE_TOMBSTONE_GONE:
+		return sqlite_run_with(file, SQL_DELETE_TOMBSTONE, change->number);
+	case QUEUE_MESSAGE_GONE:
+		return sqlite_delete_message(file, change->number);
+	}
+	return SQLITE_MISUSE;
+}
+
+static int sqlite_run_op(struct sqlite_file *file, const struct sqlite_op *op) {
+	switch (op->kind) {
+	case SQLITE_OP_INSERT:
+		return sqlite_insert(file, op);
+	case SQLITE_OP_DELETE_DOOMED:
+		return sqlite_delete_message(file, op->doomed_lo);
+	case SQLITE_OP_CHANGE:
+		return sqlite_run_change(file, &op->change);
+	case SQLITE_OP_PROBE:
+		return sqlite_run(file, SQL_PROBE);
+	}
+	return SQLITE_MISUSE;
+}
+
+/* ---- one batch ---------------------------------------------------------------------------------
+ */
+
+static bool sqlite_op_is_new(const struct sqlite_op *op) {
+	return op->kind != SQLITE_OP_CHANGE || op->change.kind == QUEUE_SUBSCRIPTION_SET;
+}
+
+/* One transaction; SQLITE_OK only when it is on the disk. */
+static int sqlite_transact(
+	struct sqlite_file *file, const struct sqlite_batch *batch, bool with_new) {
+	int result = sqlite_run(file, SQL_BEGIN);
+	for (size_t i = 0; i < batch->op_count && result == SQLITE_OK; i++) {
+		const struct sqlite_op *op = &batch->ops[i];
+		if (!op->is_skipped && (with_new || !sqlite_op_is_new(op))) {
+			result = sqlite_run_op(file, op);
+		}
+	}
+	if (result == SQLITE_OK) {
+		result = sqlite_run(file, SQL_COMMIT);
+	}
+	if (result != SQLITE_OK && !sqlite3_get_autocommit(file->db)) {
+		(void)sqlite_run(file, SQL_ROLLBACK);
+	}
+	return result;
+}
+
+static void sqlite_file_note_failure(
+	const struct sqlite_file *file, struct sqlite_batch *batch, const char *reason) {
+	(void)snprintf(batch->reason, sizeof batch->reason, "sqlite:%s: %s", file->path, reason);
+	batch->new_failed = true;
+}
+
+static void sqlite_file_write_new(struct sqlite_file *file, struct sqlite_batch *batch) {
+	if (!sqlite_file_make_reserve(file)) {
+		sqlite_file_note_failure(file, batch, "the disk is full");
+		return;
+	}
+	int result = sqlite_transact(file, batch, true);
+	if (result == SQLITE_OK) {
+		return;
+	}
+	/* A write that finds no space ends as an I/O error in some places. */
+	bool is_full = (result & 0xff) == SQLITE_FULL || sqlite3_system_errno(file->db) == ENOSPC;
+	sqlite_file_note_failure(file, batch, is_full ? "the disk is full" : sqlite3_errmsg(file->db));
+	if (is_full) {
+		sqlite_file_give_up_reserve(file);
+	}
+}
+
+void sqlite_file_write(struct sqlite_file *file, struct sqlite_batch *batch) {
+	size_t count = 0, count_new = 0;
+	for (size_t i = 0; i < batch->op_count; i++) {
+		if (!batch->ops[i].is_skipped) {
+			count++;
+			count_new += sqlite_op_is_new(&batch->ops[i]);
+		}
+	}
+	if (count == 0) {
+		return;
+	}
+	if (file->has_reserve || count_new > 0) {
+		sqlite_file_write_new(file, batch);
+		if (!batch->new_failed) {
+			batch->new_written = count_new > 0;
+			return;
+		}
+	}
+	if (count == count_new) {
+		batch->all_failed = true; /* there is no rest */
+	} else if (sqlite_transact(file, batch, false) != SQLITE_OK) {
+		batch->all_failed = true;
+		sqlite_file_note_failure(file, batch, sqlite3_errmsg(file->db));
+	}
+}
+
+static struct slice sqlite_column_slice(sqlite3_stmt *row, int at) {
+	return (struct slice){sqlite3_column_blob(row, at), (size_t)sqlite3_column_bytes(row, at)};
+}
+
+void sqlite_file_read(struct sqlite_file *file, struct sqlite_read *read) {
+	sqlite3_stmt *row = file->statements[SQL_READ_BODY];
+	for (size_t i = 0; i < read->count; i++) {
+		(void)sqlite3_bind_int64(row, 1, (sqlite3_int64)read->lo[i]);
+		int result = sqlite3_step(row);
+		if (result == SQLITE_ROW) {
+			read->payloads[i] =
+				store_payload_make(sqlite_column_slice(row, 0), sqlite_column_slice(row, 1),
+					sqlite_column_slice(row, 2), sqlite_column_slice(row, 3));
+		} else if (result != SQLITE_DONE) {
+			read->failed = true;
+		}
+		(void)sqlite3_reset(row);
+	}
+}
+
+/* ---- upkeep ------------------------------------------------------------------------------------
+ */
+
+void sqlite_file_checkpoint(struct sqlite_file *file, int least_pages) {
+	if (file->wal_pages < least_pages) {
+		return;
+	}
+	/* On a full disk it fails and is tried again after the next commit. */
+	if (sqlite3_wal_checkpoint_v2(file->db, NULL, SQLITE_CHECKPOINT_PASSIVE, NULL, NULL) ==
+		SQLITE_OK) {
+		file->wal_pages = 0;
+	}
+}
+
+bool sqlite_file_shrink(struct sqlite_file *file) {
+	sqlite3_stmt *count = file->statements[SQL_FREE_PAGES];
+	int free_pages = sqlite3_step(count) == SQLITE_ROW ? sqlite3_column_int(count, 0) : 0;
+	(void)sqlite3_reset(count);
+	return free_pages > SQLITE_SPARE_PAGES && sqlite_run(file, SQL_VACUUM) == SQLITE_OK;
+}
