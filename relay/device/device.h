@@ -84,6 +84,8 @@ struct devices {
 	struct buffer scratch; /* the frame being printed, behind websocket_headroom() bytes */
 	size_t sockets, references; /* a session may outlive its socket, and the destruction */
 	bool is_destroyed;
+	struct list acks_kept; /* struct acks::link: the store was away */
+	size_t acks_kept_count;
 	struct list wheel[DEVICES_WHEEL_SLOTS]; /* struct device::timer, by due_sec */
 	uint32_t turned_sec; /* the wheel was turned up to this second */
 	ev_timer tick;

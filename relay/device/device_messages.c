@@ -4,6 +4,7 @@
 #include "common/jwt.h"
 #include "common/log.h"
 #include "common/mem.h"
+#include "relay/device/acks.h"
 #include "relay/device/device.h"
 #include <assert.h>
 #include <openssl/evp.h>
@@ -352,7 +353,7 @@ static void device_handle_ack(struct device *device, const struct autopush_messa
 	for (size_t i = 0; i < message->ack.count; i++) {
 		acks[i] = (struct store_ack){message->ack.acks[i].channel, message->ack.acks[i].id};
 	}
-	store_ack(devices->options.store, device->id, acks, message->ack.count, NULL, NULL);
+	acks_send(devices, device->id, acks, message->ack.count); /* owned by it, valid for this turn */
 	struct device *other = hashmap_get(devices->by_id, &device->id);
 	for (; other; other = other->older) {
 		for (size_t i = 0; i < message->ack.count; i++) {
@@ -360,7 +361,6 @@ static void device_handle_ack(struct device *device, const struct autopush_messa
 		}
 		device_pull(other);
 	}
-	free(acks);
 }
 
 static void device_handle_nack(struct device *device, const struct autopush_message *message) {

@@ -4,6 +4,7 @@
 #include "relay/device/devices.h"
 #include "common/log.h"
 #include "common/mem.h"
+#include "relay/device/acks.h"
 #include "relay/device/device.h"
 #include "relay/device/upgrade.h"
 #include <assert.h>
@@ -115,6 +116,7 @@ struct devices *devices_create(const struct devices_options *options) {
 	devices->options = *options;
 	devices->keys = options->keys;
 	devices->references = 1;
+	list_init(&devices->acks_kept);
 	devices->by_id = hashmap_create(offsetof(struct device, id), sizeof(struct device_id));
 	devices->detaching =
 		hashmap_create(offsetof(struct devices_detach, id), sizeof(struct device_id));
@@ -152,6 +154,7 @@ void devices_destroy(struct devices *devices) {
 		return;
 	}
 	devices->is_destroyed = true;
+	acks_forget(devices);
 	websocket_host_destroy(devices->host);
 	devices->host = NULL;
 	assert(devices->sockets == 0);
@@ -347,6 +350,7 @@ void devices_wake(struct devices *devices, const struct store_wake *wake) {
 		peers_on_told(devices, wake);
 		return;
 	case STORE_WAKE_LOST:
+		acks_send_kept(devices);
 		devices_attach_all(devices);
 		return;
 	}

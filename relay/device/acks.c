@@ -1,0 +1,86 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Sends acknowledgements to the store until it has taken them. */
+#include "relay/device/acks.h"
+#include "common/log.h"
+#include "common/mem.h"
+#include "relay/device/device.h"
+#include <stdlib.h>
+
+struct acks {
+	struct list link; /* struct devices::acks_kept, while the store is away */
+	struct devices *devices;
+	struct device_id device;
+	struct store_ack *acks;
+	size_t count;
+};
+
+static void acks_free(struct acks *acks) {
+	free(acks->acks);
+	free(acks);
+}
+
+static void acks_keep(struct acks *acks) {
+	struct devices *devices = acks->devices;
+	if (devices->acks_kept_count + acks->count > ACKS_KEPT_MAX) {
+		log_warn("acknowledgements lost, their messages come again count=%zu", acks->count);
+		acks_free(acks);
+		return;
+	}
+	devices->acks_kept_count += acks->count;
+	list_append(&devices->acks_kept, &acks->link);
+}
+
+static void acks_on_done(enum store_outcome outcome, size_t removed, void *ctx) {
+	(void)removed;
+	struct acks *acks = ctx;
+	struct devices *devices = acks->devices;
+	if (outcome == STORE_UNAVAILABLE && !devices->is_destroyed) {
+		acks_keep(acks);
+	} else {
+		acks_free(acks);
+	}
+	devices_release(devices);
+}
+
+static void acks_submit(struct acks *acks) {
+	acks->devices->references++;
+	store_ack(
+		acks->devices->options.store, acks->device, acks->acks, acks->count, acks_on_done, acks);
+}
+
+void acks_send(
+	struct devices *devices, struct device_id device, struct store_ack *take_acks, size_t count) {
+	struct acks *acks = mem_zalloc(sizeof *acks);
+	acks->devices = devices;
+	acks->device = device;
+	acks->acks = take_acks;
+	acks->count = count;
+	list_init(&acks->link);
+	acks_submit(acks);
+}
+
+static struct acks *acks_take(struct list *list) {
+	struct acks *acks = list_first(list, struct acks, link);
+	if (acks) {
+		list_remove(&acks->link);
+	}
+	return acks;
+}
+
+void acks_send_kept(struct devices *devices) {
+	struct list ready;
+	list_init(&ready);
+	list_splice(&ready, &devices->acks_kept);
+	devices->acks_kept_count = 0;
+	struct acks *acks;
+	while ((acks = acks_take(&ready))) {
+		acks_submit(acks);
+	}
+}
+
+void acks_forget(struct devices *devices) {
+	struct acks *acks;
+	while ((acks = acks_take(&devices->acks_kept))) {
+		acks_free(acks);
+	}
+}

@@ -1,0 +1,18 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Acknowledgements on their way to the store. A device sends each once and never again, so those
+ * that a store could not take are kept here, within a bound, and sent again when it is back.
+ */
+#pragma once
+#include "storage/store.h"
+
+struct devices;
+
+enum { ACKS_KEPT_MAX = 200000 };
+
+/* Takes the array over. */
+void acks_send(
+	struct devices *devices, struct device_id device, struct store_ack *take_acks, size_t count);
+/* The store is back: everything that is kept goes again, before the devices are attached again. */
+void acks_send_kept(struct devices *devices);
+void acks_forget(struct devices *devices);
