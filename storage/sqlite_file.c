@@ -6,9 +6,13 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/statvfs.h>
 
 enum {
-	SQLITE_RESERVE_BYTES = 4 << 20,
+	SQLITE_RESERVE_MAX = 8 << 20,
+	SQLITE_RESERVE_MIN = 256 << 10,
+	SQLITE_RESERVE_PART = 8, /* of what is free at the start */
+	SQLITE_PAGE_BYTES = 4096,
 	SQLITE_SPARE_PAGES = 1024, /* free pages that stay for what comes next */
 };
 
@@ -24,12 +28,23 @@ void sqlite_file_finish(struct sqlite_file *file) {
 /* ---- the reserve -------------------------------------------------------------------------------
  */
 
+void sqlite_file_size_reserve(struct sqlite_file *file) {
+	struct statvfs disk;
+	file->reserve_bytes = SQLITE_RESERVE_MAX;
+	if (statvfs(file->path, &disk) == 0) {
+		uint64_t part = (uint64_t)disk.f_bavail * disk.f_frsize / SQLITE_RESERVE_PART;
+		if (part < SQLITE_RESERVE_MAX) {
+			file->reserve_bytes = part > SQLITE_RESERVE_MIN ? (long)part : SQLITE_RESERVE_MIN;
+		}
+	}
+}
+
 bool sqlite_file_make_reserve(struct sqlite_file *file) {
 	if (file->has_reserve) {
 		return true;
 	}
 	CLEANUP_CLOSE int fd = open(file->reserve_path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
-	int result = fd < 0 ? errno : posix_fallocate(fd, 0, SQLITE_RESERVE_BYTES);
+	int result = fd < 0 ? errno : posix_fallocate(fd, 0, file->reserve_bytes);
 	/* Where reserving is not possible at all, we do without. */
 	file->has_reserve = result != ENOSPC && result != EDQUOT && result != EFBIG;
 	if (!file->has_reserve && fd >= 0) {
@@ -99,7 +114,7 @@ static int sqlite_set_device(struct sqlite_file *file, const struct queue_change
 	const struct queue_device_row *facts = &change->device;
 	sqlite3_stmt *row = file->statements[SQL_SET_DEVICE];
 	sqlite_bind_blob(row, 2, &facts->id, sizeof facts->id);
-	(void)sqlite3_bind_int64(row, 3, facts->contact_sec);
+	(void)sqlite3_bind_int64(row, 3, facts->contact_sec * (sqlite3_int64)1000);
 	(void)sqlite3_bind_int64(row, 4, facts->missed);
 	(void)sqlite3_bind_int(row, 5, facts->min_urgency);
 	sqlite_bind_blob(row, 6, &facts->invite, sizeof facts->invite);
@@ -125,7 +140,7 @@ static int sqlite_set_tombstone(struct sqlite_file *file, const struct queue_cha
 	sqlite3_stmt *row = file->statements[SQL_SET_TOMBSTONE];
 	sqlite_bind_blob(row, 2, &facts->device, sizeof facts->device);
 	sqlite_bind_blob(row, 3, &facts->id, sizeof facts->id);
-	(void)sqlite3_bind_int64(row, 4, facts->expires_sec);
+	(void)sqlite3_bind_int64(row, 4, facts->expires_sec * 1000);
 	return sqlite_run_with(file, SQL_SET_TOMBSTONE, change->number);
 }
 
@@ -195,20 +210,34 @@ static void sqlite_file_note_failure(
 	batch->new_failed = true;
 }
 
+/* A write that finds no space ends as an I/O error in some places. */
+static bool sqlite_is_full(const struct sqlite_file *file, int result) {
+	return (result & 0xff) == SQLITE_FULL ||
+		   ((result & 0xff) == SQLITE_IOERR && sqlite3_system_errno(file->db) == ENOSPC);
+}
+
 static void sqlite_file_write_new(struct sqlite_file *file, struct sqlite_batch *batch) {
 	if (!sqlite_file_make_reserve(file)) {
-		sqlite_file_note_failure(file, batch, "the disk is full");
-		return;
+		/* What a drained queue left free in the file may be all there is. */
+		(void)sqlite_file_shrink(file);
+		(void)sqlite_file_checkpoint(file);
+		if (!sqlite_file_make_reserve(file)) {
+			sqlite_file_note_failure(file, batch, "the disk is full");
+			return;
+		}
 	}
 	int result = sqlite_transact(file, batch, true);
+	if (sqlite_is_full(file, result) && sqlite_file_checkpoint(file)) {
+		result = sqlite_transact(file, batch, true); /* the WAL begins anew */
+	}
 	if (result == SQLITE_OK) {
 		return;
 	}
-	/* A write that finds no space ends as an I/O error in some places. */
-	bool is_full = (result & 0xff) == SQLITE_FULL || sqlite3_system_errno(file->db) == ENOSPC;
+	bool is_full = sqlite_is_full(file, result);
 	sqlite_file_note_failure(file, batch, is_full ? "the disk is full" : sqlite3_errmsg(file->db));
 	if (is_full) {
 		sqlite_file_give_up_reserve(file);
+		(void)sqlite_file_checkpoint(file);
 	}
 }
 
@@ -261,20 +290,23 @@ void sqlite_file_read(struct sqlite_file *file, struct sqlite_read *read) {
 /* ---- upkeep ------------------------------------------------------------------------------------
  */
 
-void sqlite_file_checkpoint(struct sqlite_file *file, int least_pages) {
-	if (file->wal_pages < least_pages) {
-		return;
-	}
-	/* On a full disk it fails and is tried again after the next commit. */
-	if (sqlite3_wal_checkpoint_v2(file->db, NULL, SQLITE_CHECKPOINT_PASSIVE, NULL, NULL) ==
-		SQLITE_OK) {
+bool sqlite_file_checkpoint(struct sqlite_file *file) {
+	if (file->wal_pages > 0 && sqlite3_wal_checkpoint_v2(file->db, NULL, SQLITE_CHECKPOINT_PASSIVE,
+								   NULL, NULL) == SQLITE_OK) {
 		file->wal_pages = 0;
+		return true;
 	}
+	return false; /* on a full disk; tried again after the next commit */
+}
+
+bool sqlite_file_wants_checkpoint(const struct sqlite_file *file) {
+	return file->wal_pages > file->reserve_bytes / SQLITE_PAGE_BYTES;
 }
 
 bool sqlite_file_shrink(struct sqlite_file *file) {
 	sqlite3_stmt *count = file->statements[SQL_FREE_PAGES];
 	int free_pages = sqlite3_step(count) == SQLITE_ROW ? sqlite3_column_int(count, 0) : 0;
 	(void)sqlite3_reset(count);
-	return free_pages > SQLITE_SPARE_PAGES && sqlite_run(file, SQL_VACUUM) == SQLITE_OK;
+	int spare_pages = file->has_reserve ? SQLITE_SPARE_PAGES : 0;
+	return free_pages > spare_pages && sqlite_run(file, SQL_VACUUM) == SQLITE_OK;
 }

@@ -4,7 +4,8 @@
  * one thread at a time.
  *
  * Beside the file lies PATH-reserve, some megabytes that are given up when the disk is full, so
- * that deletions and checkpoints go through. While it cannot be made again nothing new is taken.
+ * that deletions and checkpoints go through; the WAL is kept smaller than it. While it cannot be
+ * made again nothing new is taken.
  */
 #pragma once
 #include "storage/sqlite_log.h"
@@ -35,6 +36,7 @@ struct sqlite_file {
 	sqlite3 *db;
 	sqlite3_stmt *statements[SQL_COUNT];
 	char *path, *reserve_path;
+	long reserve_bytes;
 	bool has_reserve;
 	int wal_pages; /* not moved into the file yet */
 };
@@ -47,8 +49,12 @@ bool sqlite_file_open(
 void sqlite_file_finish(struct sqlite_file *file);
 void sqlite_file_write(struct sqlite_file *file, struct sqlite_batch *batch);
 void sqlite_file_read(struct sqlite_file *file, struct sqlite_read *read);
-/* Moves the WAL into the file when it has at least so many pages. */
-void sqlite_file_checkpoint(struct sqlite_file *file, int least_pages);
+/* Moves the WAL into the file. True when it went. */
+bool sqlite_file_checkpoint(struct sqlite_file *file);
+/* Has it grown so far that this should be done at once? */
+bool sqlite_file_wants_checkpoint(const struct sqlite_file *file);
 /* Gives a bounded number of free pages back to the file system. True when more are left. */
 bool sqlite_file_shrink(struct sqlite_file *file);
+/* Decides how large the reserve is: small on a small disk. */
+void sqlite_file_size_reserve(struct sqlite_file *file);
 bool sqlite_file_make_reserve(struct sqlite_file *file);

@@ -9,10 +9,7 @@
 #include <stdlib.h>
 #include <time.h>
 
-enum {
-	SQLITE_CHECKPOINT_PAGES = 2000, /* at work: the WAL is moved when it has as many (8 MB) */
-	SQLITE_IDLE_MS = 200, /* without work for so long: the time to tidy up */
-};
+enum { SQLITE_IDLE_MS = 200 }; /* without work for so long: the time to tidy up */
 
 struct sqlite_log {
 	struct sqlite_file file; /* the worker's */
@@ -45,7 +42,7 @@ static struct timespec sqlite_idle_end(void) {
  * batch never waits long. True when there is more to tidy. */
 static bool sqlite_tidy(struct sqlite_file *file) {
 	bool has_more = sqlite_file_shrink(file);
-	sqlite_file_checkpoint(file, 1);
+	(void)sqlite_file_checkpoint(file);
 	return has_more;
 }
 
@@ -87,9 +84,11 @@ static void *sqlite_worker(void *ctx) {
 		for (size_t i = 0; i < batch->read_count; i++) {
 			sqlite_file_read(&log->file, batch->reads[i]);
 		}
-		bool is_full = batch->new_failed;
+		bool is_failing = batch->new_failed;
 		sqlite_give_back(log, batch);
-		sqlite_file_checkpoint(&log->file, is_full ? 1 : SQLITE_CHECKPOINT_PAGES);
+		if (is_failing || sqlite_file_wants_checkpoint(&log->file)) {
+			(void)sqlite_file_checkpoint(&log->file);
+		}
 	}
 	return NULL;
 }

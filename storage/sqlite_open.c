@@ -17,13 +17,13 @@ static const uint64_t sqlite_id_block = (uint64_t)1 << 40;
  * grow at their end, and no other index has to be kept. */
 static const char sqlite_schema[] =
 	"CREATE TABLE meta(name TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID;"
-	"CREATE TABLE device(number INTEGER PRIMARY KEY, id BLOB NOT NULL, contact_sec INTEGER,"
+	"CREATE TABLE device(number INTEGER PRIMARY KEY, id BLOB NOT NULL, contact_ms INTEGER,"
 	" missed INTEGER, min_urgency INTEGER, invite BLOB, per_day INTEGER, day INTEGER,"
 	" day_count INTEGER);"
 	"CREATE TABLE subscription(number INTEGER PRIMARY KEY, device BLOB NOT NULL, id BLOB NOT NULL,"
 	" channel BLOB NOT NULL, key_hash BLOB, max_body INTEGER);"
 	"CREATE TABLE tombstone(number INTEGER PRIMARY KEY, device BLOB NOT NULL, id BLOB NOT NULL,"
-	" expires_sec INTEGER);"
+	" expires_ms INTEGER);"
 	"CREATE TABLE message(lo INTEGER PRIMARY KEY, subscription INTEGER NOT NULL,"
 	" expires_ms INTEGER, urgency INTEGER, bytes INTEGER, topic BLOB);"
 	"CREATE TABLE body(lo INTEGER PRIMARY KEY, encoding BLOB, encryption BLOB, crypto_key BLOB,"
@@ -155,7 +155,7 @@ static bool sqlite_column_id(sqlite3_stmt *row, int at, void *out, size_t bytes)
 
 static void sqlite_load_device(struct queue_index *index, sqlite3_stmt *row) {
 	struct queue_device_row facts = {
-		.contact_sec = (uint32_t)sqlite3_column_int64(row, 2),
+		.contact_sec = (uint32_t)(sqlite3_column_int64(row, 2) / 1000),
 		.missed = (uint32_t)sqlite3_column_int64(row, 3),
 		.min_urgency = (uint8_t)(sqlite3_column_int(row, 4) % URGENCY_COUNT),
 		.messages_per_day = (uint32_t)sqlite3_column_int64(row, 6),
@@ -179,7 +179,7 @@ static void sqlite_load_subscription(struct queue_index *index, sqlite3_stmt *ro
 }
 
 static void sqlite_load_tombstone(struct queue_index *index, sqlite3_stmt *row) {
-	struct queue_tombstone_row facts = {.expires_sec = sqlite3_column_int64(row, 3)};
+	struct queue_tombstone_row facts = {.expires_sec = sqlite3_column_int64(row, 3) / 1000};
 	if (sqlite_column_id(row, 1, &facts.device, sizeof facts.device) &&
 		sqlite_column_id(row, 2, &facts.id, sizeof facts.id)) {
 		(void)queue_load_tombstone(index, (uint64_t)sqlite3_column_int64(row, 0), &facts);
@@ -219,9 +219,9 @@ static int sqlite_load(struct sqlite_file *file, struct queue_index *index) {
 		const char *sql;
 		void (*load)(struct queue_index *, sqlite3_stmt *);
 	} tables[] = {
-		{"SELECT * FROM device ORDER BY contact_sec", sqlite_load_device},
+		{"SELECT * FROM device ORDER BY contact_ms", sqlite_load_device},
 		{"SELECT * FROM subscription ORDER BY number", sqlite_load_subscription},
-		{"SELECT * FROM tombstone ORDER BY expires_sec", sqlite_load_tombstone},
+		{"SELECT * FROM tombstone ORDER BY expires_ms", sqlite_load_tombstone},
 		{"SELECT * FROM message ORDER BY lo", sqlite_load_message},
 	};
 	int64_t next = 1;
@@ -295,6 +295,7 @@ bool sqlite_file_open(
 		*out_error = sqlite_open_error(file, path, result);
 		return false;
 	}
+	sqlite_file_size_reserve(file);
 	(void)sqlite_file_make_reserve(file); /* without it the store opens, but takes nothing new */
 	return true;
 }
