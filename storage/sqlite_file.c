@@ -47,14 +47,16 @@ bool sqlite_file_make_reserve(struct sqlite_file *file) {
 	int result = fd < 0 ? errno : posix_fallocate(fd, 0, file->reserve_bytes);
 	/* Where reserving is not possible at all, we do without. */
 	file->has_reserve = result != ENOSPC && result != EDQUOT && result != EFBIG;
-	if (!file->has_reserve && fd >= 0) {
-		(void)ftruncate(fd, 0);
+	if (!file->has_reserve && fd >= 0 && ftruncate(fd, 0) < 0) {
+		/* then it stays as it is, and is tried again */
 	}
 	return file->has_reserve;
 }
 
 static void sqlite_file_give_up_reserve(struct sqlite_file *file) {
-	(void)truncate(file->reserve_path, 0);
+	if (truncate(file->reserve_path, 0) < 0) {
+		/* none was there */
+	}
 	file->has_reserve = false;
 }
 

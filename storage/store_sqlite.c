@@ -91,7 +91,8 @@ static void sqlite_flush(struct store_sqlite *sqlite) {
 	while (!sqlite->under_way) {
 		queue_index_collect_devices(sqlite->index);
 		sqlite_take_changes(sqlite);
-		struct sqlite_batch *batch = list_first(&sqlite->batches, struct sqlite_batch, link);
+		/* there is always one that fills */
+		struct sqlite_batch *batch = container_of(sqlite->batches.next, struct sqlite_batch, link);
 		if (sqlite_batch_is_empty(batch)) {
 			return;
 		}
