@@ -7,6 +7,6 @@ set -eu
 out=$(mkdir -p "$1" && cd "$1" && pwd)
 cd "$(dirname "$0")/.."
 deploy/install-packages.sh docker-build
-cmake --preset release -B build/docker -DCMAKE_INSTALL_PREFIX=/usr
+cmake --preset release -B build/docker -DCMAKE_INSTALL_PREFIX=/usr -DCMAKE_INSTALL_SYSCONFDIR=/etc
 cmake --build build/docker
 DESTDIR=$out cmake --install build/docker --strip
