@@ -36,6 +36,19 @@ def test_push_to_one_arrives_at_the_other(pair):
     a.device(device.uaid).expect_nothing()
 
 
+def test_order_when_posts_alternate(pair):
+    """A message posted at the device's own node does not overtake one accepted earlier at the other."""
+    a, b = pair
+    device, _, endpoint = b.subscribed()
+    with a.connect() as first, b.connect() as second:
+        path = "/p/" + endpoint.rsplit("/", 1)[1]
+        for i in range(200):
+            answer = (first, second)[i % 2].request("POST", path, [("TTL", "60")], b"%d" % i)
+            assert answer.status == 201
+            if i % 10 == 9:
+                assert [device.take() for _ in range(10)] == [b"%d" % n for n in range(i - 9, i + 1)]
+
+
 def test_ttl_zero_over_two_nodes(pair):
     a, b = pair
     device, _, endpoint = b.subscribed()
