@@ -11,6 +11,7 @@ static const struct {
 } store_schemes[] = {
 	{"memory:", &store_memory_backend},
 	{"sqlite:", &store_sqlite_backend},
+	{"fault:", &store_fault_backend},
 	{"redis:", &store_redis_backend},
 	{"rediss:", &store_redis_backend},
 	{"unix:", &store_redis_backend},
@@ -77,6 +78,9 @@ bool store_url_is_known(const char *url) {
 bool store_url_is_shared(const char *url) {
 	const char *rest;
 	const struct store_backend *backend = store_backend_of(url, &rest);
+	if (backend == &store_fault_backend) {
+		return store_url_is_shared(rest);
+	}
 	return !backend ||
 		   backend->is_shared; /* an unknown one is refused at opening, with its reason */
 }
