@@ -1,256 +1,23 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What storage/store.h promises, checked on whatever store the first argument names. */
-#include "common/mem.h"
-#include "storage/store.h"
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stdint.h>
-#include <stdlib.h>
-
-#include <cmocka.h>
+#include "tests/contract/world.h"
 #include <openssl/rand.h>
+#include <stdio.h>
+#include <stdlib.h>
 
 static const char *contract_url;
 
-/* One open store and the last result of each kind. */
-struct world {
-	struct ev_loop *loop;
-	ev_timer limit;
-	struct store *store;
-	unsigned waiting; /* callbacks not run yet */
-	bool is_calling; /* a store call is on the stack: no callback may run */
-	struct store_put_result put;
-	struct store_device device;
-	struct store_subscribed subscribed;
-	struct store_subscription subscription;
-	enum store_outcome done;
-	size_t acked;
-	struct store_fetched fetched;
-	struct message_id ids[STORE_FETCH_MAX];
-	char bodies[STORE_FETCH_MAX][64];
-};
-
-static const struct store_limits contract_limits = {
-	.queue_messages = 10,
-	.queue_bytes = 1 << 20,
-	.subscriptions = 5,
-	.device_sec = 1000,
-	.tombstone_sec = 1000,
-};
-
-static void world_on_limit(struct ev_loop *loop, ev_timer *timer, int events) {
-	(void)loop;
-	(void)timer;
-	(void)events;
-	fail_msg("a callback did not come within 10 seconds");
-}
-
-static void world_answered(struct world *world) {
-	assert_false(world->is_calling);
-	assert_true(world->waiting > 0);
-	if (--world->waiting == 0) {
-		ev_break(world->loop, EVBREAK_ALL);
-	}
-}
-
-#define CALL(world, call)                                                                          \
-	do {                                                                                           \
-		(world)->waiting++;                                                                        \
-		(world)->is_calling = true;                                                                \
-		call;                                                                                      \
-		(world)->is_calling = false;                                                               \
-	} while (0)
-
-static void world_wait(struct world *world) {
-	ev_timer_again(world->loop, &world->limit);
-	if (world->waiting > 0) {
-		ev_run(world->loop, 0);
-	}
-	assert_int_equal(world->waiting, 0);
-	ev_timer_stop(world->loop, &world->limit);
-}
-
-static void on_put(const struct store_put_result *result, void *ctx) {
-	struct world *world = ctx;
-	world_answered(world);
-	world->put = *result;
-}
-static void on_device(const struct store_device *device, void *ctx) {
-	struct world *world = ctx;
-	world_answered(world);
-	world->device = *device;
-}
-static void on_subscribed(const struct store_subscribed *result, void *ctx) {
-	struct world *world = ctx;
-	world_answered(world);
-	world->subscribed = *result;
-}
-static void on_subscription(const struct store_subscription *subscription, void *ctx) {
-	struct world *world = ctx;
-	world_answered(world);
-	world->subscription = *subscription;
-}
-static void on_done(enum store_outcome outcome, void *ctx) {
-	struct world *world = ctx;
-	world_answered(world);
-	world->done = outcome;
-}
-static void on_acked(enum store_outcome outcome, size_t removed, void *ctx) {
-	struct world *world = ctx;
-	world_answered(world);
-	world->done = outcome;
-	world->acked = removed;
-}
-static void on_fetched(const struct store_fetched *fetched, void *ctx) {
-	struct world *world = ctx;
-	world_answered(world);
-	world->fetched = *fetched;
-	for (size_t i = 0; i < fetched->count; i++) {
-		world->ids[i] = fetched->messages[i].id;
-		size_t len = fetched->messages[i].body.len < 63 ? fetched->messages[i].body.len : 63;
-		memcpy(world->bodies[i], fetched->messages[i].body.data, len);
-		world->bodies[i][len] = '\0';
-	}
-}
-static void on_woken(const struct store_wake *wake, void *ctx) {
-	(void)wake;
-	(void)ctx;
-}
-
-static void world_open(struct world *world) {
-	char *error = NULL;
-	const struct store_options options = {
-		.url = contract_url,
-		.loop = world->loop,
-		.node = {{1, 2, 3, 4, 5, 6, 7, 8}},
-		.limits = contract_limits,
-		.on_woken = on_woken,
-		.ctx = world,
-	};
-	world->store = store_open(&options, &error);
-	if (!world->store) {
-		fail_msg("%s", error);
-	}
-	ev_timer_again(world->loop, &world->limit);
-	while (!store_is_available(world->store)) {
-		ev_run(world->loop, EVRUN_ONCE);
-	}
-	ev_timer_stop(world->loop, &world->limit);
-}
-
 static int world_setup(void **state) {
-	struct world *world = mem_zalloc(sizeof *world);
-	world->loop = ev_loop_new(EVBACKEND_EPOLL | EVFLAG_NOENV);
-	ev_timer_init(&world->limit, world_on_limit, 0, 10);
-	world_open(world);
+	struct world *world;
+	world_create(&world);
+	world_open(world, contract_url, NULL);
 	*state = world;
 	return 0;
 }
 
 static int world_teardown(void **state) {
-	struct world *world = *state;
-	store_close(world->store);
-	assert_int_equal(world->waiting, 0);
-	ev_loop_destroy(world->loop);
-	free(world);
+	world_destroy(*state);
 	return 0;
-}
-
-/* ---- short forms ---- */
-
-static struct device_id new_device(void) {
-	struct device_id id;
-	assert_int_equal(RAND_bytes(id.bytes, sizeof id.bytes), 1);
-	return id;
-}
-
-static struct channel_id channel(uint8_t number) {
-	return (struct channel_id){{number}};
-}
-
-static struct subscription_id subscribe_with(
-	struct world *world, struct device_id device, uint8_t number, const uint8_t *key_hash) {
-	struct store_subscribe what = {.device = device, .channel = channel(number)};
-	assert_int_equal(RAND_bytes(what.fresh.bytes, sizeof what.fresh.bytes), 1);
-	if (key_hash) {
-		what.has_key = true;
-		memcpy(what.key_hash, key_hash, sizeof what.key_hash);
-	}
-	CALL(world, store_subscribe(world->store, &what, on_subscribed, world));
-	world_wait(world);
-	return world->subscribed.subscription;
-}
-
-static struct subscription_id subscribe(
-	struct world *world, struct device_id device, uint8_t number) {
-	return subscribe_with(world, device, number, NULL);
-}
-
-struct put_facts {
-	uint32_t ttl_sec;
-	enum urgency urgency;
-	const char *topic;
-};
-
-static enum store_outcome put_with(struct world *world, struct device_id device,
-	struct subscription_id subscription, const char *body, struct put_facts facts) {
-	const struct store_put put = {
-		.device = device,
-		.subscription = subscription,
-		.ttl_sec = facts.ttl_sec,
-		.urgency = facts.urgency,
-		.topic = slice_of(facts.topic),
-		.encoding = slice_of("aes128gcm"),
-		.body = slice_of(body),
-	};
-	CALL(world, store_put(world->store, &put, on_put, world));
-	world_wait(world);
-	return world->put.outcome;
-}
-
-static enum store_outcome put(struct world *world, struct device_id device,
-	struct subscription_id subscription, const char *body) {
-	return put_with(
-		world, device, subscription, body, (struct put_facts){60, URGENCY_NORMAL, NULL});
-}
-
-static void fetch_with(struct world *world, struct device_id device, struct message_id after,
-	enum urgency min, size_t max) {
-	CALL(world, store_fetch(world->store, device, after, min, max, on_fetched, world));
-	world_wait(world);
-}
-
-/* Fetches all and compares the bodies, joined by blanks. */
-static void expect_queue(struct world *world, struct device_id device, const char *bodies) {
-	char joined[STORE_FETCH_MAX * 64] = "";
-	size_t len = 0;
-	fetch_with(world, device, (struct message_id){0, 0}, URGENCY_VERY_LOW, STORE_FETCH_MAX);
-	for (size_t i = 0; i < world->fetched.count; i++) {
-		len += (size_t)snprintf(
-			joined + len, sizeof joined - len, "%s%s", i > 0 ? " " : "", world->bodies[i]);
-	}
-	assert_string_equal(joined, bodies);
-}
-
-static size_t ack(
-	struct world *world, struct device_id device, uint8_t number, struct message_id id) {
-	const struct store_ack what = {channel(number), id};
-	CALL(world, store_ack(world->store, device, &what, 1, on_acked, world));
-	world_wait(world);
-	return world->acked;
-}
-
-static enum store_outcome attach(struct world *world, struct device_id device) {
-	CALL(world, store_attach(world->store, device, on_device, world));
-	world_wait(world);
-	return world->device.outcome;
-}
-
-static enum store_outcome lookup(
-	struct world *world, struct device_id device, struct subscription_id subscription) {
-	CALL(world, store_lookup(world->store, device, subscription, on_subscription, world));
-	world_wait(world);
-	return world->subscription.outcome;
 }
 
 /* ---- the promises ---- */
@@ -530,6 +297,10 @@ static void a_body_above_the_subscriptions_limit_is_too_large(void **state) {
 	assert_int_equal(put(world, what.device, what.fresh, "12345"), STORE_TOO_LARGE);
 }
 
+static void world_wait_until(struct world *world, int64_t unix_ms) {
+	world_run(world, (double)unix_ms / 1000 - ev_time() + 0.02);
+}
+
 static void expired_messages_are_not_seen(void **state) {
 	struct world *world = *state;
 	struct device_id device = new_device();
@@ -538,16 +309,318 @@ static void expired_messages_are_not_seen(void **state) {
 		world, device, subscription, "short", (struct put_facts){1, URGENCY_NORMAL, NULL});
 	int64_t expires_ms = world->put.expires_ms;
 	(void)put(world, device, subscription, "long");
-	ev_timer_again(world->loop, &world->limit);
-	while ((int64_t)(ev_time() * 1000) <= expires_ms + 10) {
-		ev_sleep(0.02);
-		ev_now_update(world->loop);
-	}
-	ev_timer_stop(world->loop, &world->limit);
+	world_wait_until(world, expires_ms);
 	expect_queue(world, device, "long");
 	store_sweep(world->store);
 	(void)attach(world, device);
 	assert_true(world->device.missed <= 1);
+}
+
+static void what_a_sender_gave_comes_back_byte_for_byte(void **state) {
+	struct world *world = *state;
+	struct device_id device = new_device();
+	struct subscription_id subscription = subscribe(world, device, 1);
+	static char body[65536];
+	assert_int_equal(RAND_bytes((unsigned char *)body, sizeof body), 1);
+	const size_t sizes[] = {0, 1, 4096, sizeof body};
+	for (size_t i = 0; i < sizeof sizes / sizeof sizes[0]; i++) {
+		assert_int_equal(
+			put_slice(world, device, subscription, (struct slice){body, sizes[i]}), STORE_OK);
+		fetch_with(world, device, (struct message_id){0, 0}, URGENCY_VERY_LOW, STORE_FETCH_MAX);
+		assert_int_equal(world->fetched.count, i + 1);
+		assert_int_equal(message_id_compare(world->last.id, world->put.id), 0);
+		assert_true(slice_equals(world->last.encoding, "aesgcm"));
+		assert_true(slice_equals(world->last.encryption, "salt=abc"));
+		assert_true(slice_equals(world->last.crypto_key, "dh=def"));
+		assert_int_equal(world->last.body.len, sizes[i]);
+		assert_memory_equal(world->last.body.data, body, sizes[i]);
+		assert_int_equal(world->last.urgency, URGENCY_NORMAL);
+		assert_int_equal(world->last.expires_ms, world->put.expires_ms);
+	}
+}
+
+/* Remembers in which order its calls were answered. */
+struct turn {
+	struct world *world;
+	char mark;
+	char *answers; /* where the marks go */
+};
+static void turn_taken(struct turn *turn) {
+	size_t len = strlen(turn->answers);
+	turn->answers[len] = turn->mark;
+	world_answered(turn->world);
+}
+static void turn_on_put(const struct store_put_result *result, void *ctx) {
+	assert_int_equal(result->outcome, STORE_OK);
+	turn_taken(ctx);
+}
+static void turn_on_fetched(const struct store_fetched *fetched, void *ctx) {
+	assert_int_equal(fetched->outcome, STORE_OK);
+	turn_taken(ctx);
+}
+static void turn_on_device(const struct store_device *device, void *ctx) {
+	assert_int_equal(device->outcome, STORE_OK);
+	turn_taken(ctx);
+}
+static void turn_on_subscription(const struct store_subscription *subscription, void *ctx) {
+	assert_int_equal(subscription->outcome, STORE_OK);
+	turn_taken(ctx);
+}
+static void turn_on_acked(enum store_outcome outcome, size_t removed, void *ctx) {
+	(void)removed;
+	assert_int_equal(outcome, STORE_OK);
+	turn_taken(ctx);
+}
+static void turn_on_done(enum store_outcome outcome, void *ctx) {
+	assert_int_equal(outcome, STORE_OK);
+	turn_taken(ctx);
+}
+
+static void answers_keep_the_order_of_the_calls(void **state) {
+	struct world *world = *state;
+	struct store *store = world->store;
+	struct device_id device = new_device();
+	struct subscription_id subscription = subscribe(world, device, 1);
+	(void)put(world, device, subscription, "first");
+	const struct store_ack first = {channel(1), world->put.id};
+	const struct store_put what = {.device = device,
+		.subscription = subscription,
+		.ttl_sec = 60,
+		.urgency = URGENCY_NORMAL,
+		.body = slice_of("x")};
+	const struct store_put passing = {.device = device, .subscription = subscription};
+	char answers[16] = "";
+	struct turn turns[8];
+	for (size_t i = 0; i < 8; i++) {
+		turns[i] = (struct turn){world, (char)('a' + i), answers};
+	}
+	CALL(world, store_put(store, &what, turn_on_put, &turns[0]));
+	CALL(world, store_lookup(store, device, subscription, turn_on_subscription, &turns[1]));
+	CALL(world, store_fetch(store, device, (struct message_id){0, 0}, URGENCY_LOW, 9,
+					turn_on_fetched, &turns[2]));
+	CALL(world, store_ack(store, device, &first, 1, turn_on_acked, &turns[3]));
+	CALL(world, store_put(store, &passing, turn_on_put, &turns[4]));
+	CALL(world, store_attach(store, device, turn_on_device, &turns[5]));
+	CALL(world, store_set_urgency(store, device, URGENCY_LOW, turn_on_done, &turns[6]));
+	CALL(world, store_detach(store, device, turn_on_done, &turns[7]));
+	world_wait(world);
+	assert_string_equal(answers, "abcdefgh");
+	expect_queue(world, device, "x");
+}
+
+static void a_queue_holds_so_many_bytes(void **state) {
+	struct world *world = *state;
+	struct device_id device = new_device();
+	struct subscription_id subscription = subscribe(world, device, 1);
+	static char large[400000], huge[(1 << 20) + 1];
+	memset(large, 'l', sizeof large);
+	for (int i = 0; i < 2; i++) {
+		assert_int_equal(
+			put_slice(world, device, subscription, (struct slice){large, 40000}), STORE_OK);
+		assert_int_equal(world->put.evicted, 0);
+	}
+	const struct store_put big = {.device = device,
+		.subscription = subscription,
+		.ttl_sec = 60,
+		.urgency = URGENCY_NORMAL,
+		.body = {large, sizeof large}};
+	CALL(world, store_put(world->store, &big, on_put, world));
+	CALL(world, store_put(world->store, &big, on_put, world));
+	world_wait(world);
+	assert_int_equal(world->put.evicted, 0);
+	CALL(world, store_put(world->store, &big, on_put, world));
+	world_wait(world);
+	assert_true(world->put.is_stored);
+	assert_int_equal(world->put.evicted, 3); /* both small ones and one large */
+	struct store_put too_big = big;
+	too_big.body = (struct slice){huge, sizeof huge};
+	CALL(world, store_put(world->store, &too_big, on_put, world));
+	world_wait(world);
+	assert_int_equal(world->put.outcome, STORE_OK);
+	assert_false(world->put.is_stored); /* it would not fit into an empty queue */
+	(void)attach(world, device);
+	assert_true(world->device.missed >= 4);
+}
+
+static void expired_messages_make_room_first(void **state) {
+	struct world *world = *state;
+	struct device_id device = new_device();
+	struct subscription_id subscription = subscribe(world, device, 1);
+	(void)put_with(world, device, subscription, "old", (struct put_facts){1, URGENCY_HIGH, NULL});
+	int64_t expires_ms = world->put.expires_ms;
+	for (int i = 0; i < 9; i++) {
+		(void)put_with(world, device, subscription, "n", (struct put_facts){60, URGENCY_LOW, NULL});
+	}
+	world_wait_until(world, expires_ms);
+	(void)put(world, device, subscription, "x");
+	assert_int_equal(world->put.evicted, 0);
+	expect_queue(world, device, "n n n n n n n n n x");
+	(void)attach(world, device);
+	assert_int_equal(world->device.missed, 1);
+}
+
+static void replaced_and_unsubscribed_messages_are_not_missed(void **state) {
+	struct world *world = *state;
+	struct device_id device = new_device();
+	struct subscription_id one = subscribe(world, device, 1), two = subscribe(world, device, 2);
+	(void)put_with(world, device, one, "a", (struct put_facts){60, URGENCY_NORMAL, "t"});
+	(void)put_with(world, device, one, "b", (struct put_facts){60, URGENCY_NORMAL, "t"});
+	(void)put(world, device, two, "c");
+	(void)unsubscribe(world, device, 2);
+	(void)attach(world, device);
+	assert_int_equal(world->device.missed, 0);
+	assert_int_equal(world->device.subscriptions, 1);
+}
+
+static void more_than_was_missed_cannot_be_settled(void **state) {
+	struct world *world = *state;
+	struct device_id device = new_device();
+	struct subscription_id subscription = subscribe(world, device, 1);
+	for (int i = 0; i < 13; i++) {
+		(void)put(world, device, subscription, "m");
+	}
+	CALL(world, store_settle_missed(world->store, device, 1, on_done, world));
+	world_wait(world);
+	(void)attach(world, device);
+	assert_int_equal(world->device.missed, 2);
+	CALL(world, store_settle_missed(world->store, device, 99, on_done, world));
+	world_wait(world);
+	(void)attach(world, device);
+	assert_int_equal(world->device.missed, 0);
+}
+
+static void a_fetch_passes_what_it_holds_back(void **state) {
+	struct world *world = *state;
+	struct device_id device = new_device();
+	struct subscription_id subscription = subscribe(world, device, 1);
+	const enum urgency pattern[] = {URGENCY_LOW, URGENCY_HIGH, URGENCY_LOW, URGENCY_LOW,
+		URGENCY_HIGH, URGENCY_LOW, URGENCY_HIGH, URGENCY_LOW};
+	for (size_t i = 0; i < 8; i++) {
+		(void)put_with(world, device, subscription, pattern[i] == URGENCY_HIGH ? "h" : "l",
+			(struct put_facts){60, pattern[i], NULL});
+	}
+	struct message_id after = {0, 0};
+	size_t seen = 0, rounds = 0;
+	do {
+		fetch_with(world, device, after, URGENCY_HIGH, 1);
+		for (size_t i = 0; i < world->fetched.count; i++) {
+			assert_string_equal(world->bodies[i], "h");
+			seen++;
+		}
+		assert_true(message_id_compare(after, world->fetched.next) <= 0);
+		after = world->fetched.next;
+		assert_true(++rounds < 20);
+	} while (world->fetched.has_more);
+	assert_int_equal(seen, 3);
+	fetch_with(world, device, after, URGENCY_HIGH, 5);
+	assert_int_equal(world->fetched.count, 0);
+	assert_false(world->fetched.has_more);
+}
+
+static void the_first_ten_of_a_subscription_are_counted(void **state) {
+	struct world *world = *state;
+	struct device_id device = new_device();
+	struct subscription_id subscription = subscribe(world, device, 1);
+	for (unsigned i = 0; i < 12; i++) {
+		assert_int_equal(put(world, device, subscription, "x"), STORE_OK);
+		assert_int_equal(world->put.accepted_before, i < 10 ? i : 10);
+	}
+}
+
+static void a_refused_message_costs_no_quota(void **state) {
+	struct world *world = *state;
+	struct store_subscribe what = {
+		.device = new_device(), .channel = channel(1), .max_body = 3, .messages_per_day = 1};
+	what.fresh = new_subscription();
+	CALL(world, store_subscribe(world->store, &what, on_subscribed, world));
+	world_wait(world);
+	assert_int_equal(put(world, what.device, what.fresh, "large"), STORE_TOO_LARGE);
+	assert_int_equal(put(world, what.device, what.fresh, "ok"), STORE_OK);
+	assert_int_equal(put(world, what.device, what.fresh, "ok"), STORE_OVER_QUOTA);
+	expect_queue(world, what.device, "ok");
+}
+
+static void another_devices_subscription_is_missing(void **state) {
+	struct world *world = *state;
+	struct device_id device = new_device(), other = new_device();
+	struct subscription_id subscription = subscribe(world, device, 1);
+	(void)subscribe(world, other, 1);
+	assert_int_equal(put(world, other, subscription, "x"), STORE_MISSING);
+	assert_int_equal(lookup(world, other, subscription), STORE_MISSING);
+	assert_int_equal(unsubscribe(world, other, 1), STORE_OK);
+	assert_int_equal(unsubscribe(world, other, 7), STORE_OK); /* there was none */
+	assert_int_equal(lookup(world, device, subscription), STORE_OK);
+}
+
+static void a_lookup_tells_what_is_asked_for(void **state) {
+	struct world *world = *state;
+	struct store_subscribe what = {
+		.device = new_device(), .channel = channel(1), .has_key = true, .max_body = 77};
+	what.fresh = new_subscription();
+	memset(what.key_hash, 5, sizeof what.key_hash);
+	CALL(world, store_subscribe(world->store, &what, on_subscribed, world));
+	world_wait(world);
+	assert_int_equal(lookup(world, what.device, what.fresh), STORE_OK);
+	assert_true(world->subscription.has_key);
+	assert_memory_equal(world->subscription.key_hash, what.key_hash, sizeof what.key_hash);
+	assert_int_equal(world->subscription.max_body, 77);
+}
+
+static void calls_without_done_are_fine(void **state) {
+	struct world *world = *state;
+	struct device_id device = new_device();
+	struct subscription_id subscription = subscribe(world, device, 1);
+	(void)put(world, device, subscription, "a");
+	const struct store_ack what = {channel(1), world->put.id};
+	store_ack(world->store, device, &what, 1, NULL, NULL);
+	store_settle_missed(world->store, device, 1, NULL, NULL);
+	store_detach(world->store, device, NULL, NULL);
+	expect_queue(world, device, "");
+}
+
+static void every_accepted_message_ends_in_one_way(void **state) {
+	struct world *world = *state;
+	struct device_id device = new_device();
+	struct subscription_id one = subscribe(world, device, 1), two = subscribe(world, device, 2);
+	struct store_stats before, after;
+	store_get_stats(world->store, &before);
+	const struct put_facts topic = {60, URGENCY_NORMAL, "t"};
+	(void)put_with(world, device, two, "replaced", topic);
+	(void)put_with(world, device, two, "unsubscribed", topic);
+	(void)put(world, device, one, "acked");
+	(void)ack(world, device, 1, world->put.id);
+	(void)put(world, device, one, "cancelled");
+	CALL(world, store_cancel(world->store, device, world->put.id, on_done, world));
+	world_wait(world);
+	(void)unsubscribe(world, device, 2);
+	for (int i = 0; i < 12; i++) {
+		(void)put(world, device, one, "queued");
+	}
+	store_get_stats(world->store, &after);
+	assert_int_equal(after.acked - before.acked, 1);
+	assert_int_equal(after.cancelled - before.cancelled, 1);
+	assert_int_equal(after.replaced - before.replaced, 1);
+	assert_int_equal(after.unsubscribed - before.unsubscribed, 1);
+	assert_int_equal(after.evicted - before.evicted, 2);
+	if (after.queued_messages >= 0) {
+		assert_int_equal(after.queued_messages - before.queued_messages, 10);
+	}
+}
+
+static void acknowledgements_of_many_are_one_call(void **state) {
+	struct world *world = *state;
+	struct device_id device = new_device();
+	struct subscription_id subscription = subscribe(world, device, 1);
+	struct store_ack acks[4];
+	for (size_t i = 0; i < 4; i++) {
+		(void)put(world, device, subscription, i == 2 ? "stays" : "x");
+		acks[i] = (struct store_ack){channel(i == 2 ? 9 : 1), world->put.id};
+	}
+	CALL(world, store_ack(world->store, device, acks, 4, on_acked, world));
+	world_wait(world);
+	assert_int_equal(world->done, STORE_OK);
+	assert_int_equal(world->acked, 3);
+	expect_queue(world, device, "stays");
 }
 
 static void closing_ends_operations_under_way(void **state) {
@@ -564,9 +637,8 @@ static void closing_ends_operations_under_way(void **state) {
 	}
 	CALL(world, store_fetch(world->store, device, (struct message_id){0, 0}, URGENCY_LOW, 5,
 					on_fetched, world));
-	store_close(world->store);
-	assert_int_equal(world->waiting, 0);
-	world_open(world);
+	world_close(world);
+	world_open(world, contract_url, NULL);
 }
 
 static void many_at_once_keep_their_order(void **state) {
@@ -611,6 +683,20 @@ int main(int argc, char **argv) {
 		PROMISE(an_invite_has_so_many_devices_and_messages),
 		PROMISE(a_body_above_the_subscriptions_limit_is_too_large),
 		PROMISE(expired_messages_are_not_seen),
+		PROMISE(what_a_sender_gave_comes_back_byte_for_byte),
+		PROMISE(answers_keep_the_order_of_the_calls),
+		PROMISE(a_queue_holds_so_many_bytes),
+		PROMISE(expired_messages_make_room_first),
+		PROMISE(replaced_and_unsubscribed_messages_are_not_missed),
+		PROMISE(more_than_was_missed_cannot_be_settled),
+		PROMISE(a_fetch_passes_what_it_holds_back),
+		PROMISE(the_first_ten_of_a_subscription_are_counted),
+		PROMISE(a_refused_message_costs_no_quota),
+		PROMISE(another_devices_subscription_is_missing),
+		PROMISE(a_lookup_tells_what_is_asked_for),
+		PROMISE(calls_without_done_are_fine),
+		PROMISE(every_accepted_message_ends_in_one_way),
+		PROMISE(acknowledgements_of_many_are_one_call),
 		PROMISE(closing_ends_operations_under_way),
 		PROMISE(many_at_once_keep_their_order),
 	};
