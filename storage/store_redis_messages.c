@@ -11,7 +11,7 @@ enum {
 	LEASE_MS = 2 * 24 * 3600 * 1000, /* attach is called again once a day */
 	WAIT_MS = 1000,
 	ACKS_A_CALL = 64,
-	PUT_REPLY_WORDS = 8,
+	PUT_REPLY_WORDS = 9,
 	WAIT_LOG_PAUSE_SEC = 30,
 };
 /* Flags in the reply of put.lua. */
@@ -104,6 +104,7 @@ static void put_on_replied(const struct redisReply *reply, void *ctx) {
 		result->was_replaced = flags & PUT_WAS_REPLACED;
 		result->evicted = (uint32_t)redis_row_number(reply, 4);
 		result->accepted_before = (uint64_t)redis_row_number(reply, 6);
+		result->previous.hi = (uint64_t)redis_row_number(reply, 8);
 		stats->expired += (uint64_t)redis_row_number(reply, 5);
 		stats->evicted += result->evicted + (result->expires_ms > 0 && !result->is_stored);
 		stats->replaced += result->was_replaced;

@@ -368,12 +368,18 @@ static void device_advance(struct device *device, struct message_id id) {
 	}
 }
 
-bool device_deliver(struct device *device, const struct store_message *message, bool is_transient) {
+bool device_deliver(struct device *device, const struct store_message *message,
+	struct message_id previous, bool is_transient) {
 	if (is_transient) {
 		return message->urgency >= device->min_urgency && device_may_deliver(device) &&
 			   device_send_notification(device, message);
 	}
 	/* Not the next in order, or no room: it is in the store, the next fetch brings it. */
+	if (message_id_compare(device->cursor, previous) < 0) {
+		device->is_behind = true; /* another node's message lies between */
+		device_pull(device);
+		return false;
+	}
 	if (device->is_behind || device->must_rescan || device->is_fetching || device->wait ||
 		!device_may_deliver(device) || !device_has_room(device)) {
 		device->is_behind = true;

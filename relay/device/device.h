@@ -132,7 +132,8 @@ void device_timer_stop(struct device *device, struct device_timer **timer);
 struct buffer *device_frame_begin(struct device *device);
 bool device_frame_end(struct device *device);
 
-bool device_deliver(struct device *device, const struct store_message *message, bool is_transient);
+bool device_deliver(struct device *device, const struct store_message *message,
+	struct message_id previous, bool is_transient);
 /* Fetches what is behind, if there is room for it. */
 void device_pull(struct device *device);
 /* Looks at the whole queue again; what is in flight is not sent twice. */

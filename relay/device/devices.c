@@ -310,9 +310,10 @@ void devices_forget(struct device *device) {
  */
 
 bool devices_deliver(struct devices *devices, struct device_id id,
-	const struct store_message *message, bool is_transient) {
+	const struct store_message *message, struct message_id previous, bool is_transient) {
 	struct device *device = hashmap_get(devices->by_id, &id);
-	return device && device->state == DEVICE_READY && device_deliver(device, message, is_transient);
+	return device && device->state == DEVICE_READY &&
+		   device_deliver(device, message, previous, is_transient);
 }
 
 void devices_drop_invited(struct devices *devices, struct invite_id invite) {
@@ -344,7 +345,8 @@ void devices_wake(struct devices *devices, const struct store_wake *wake) {
 		}
 		return;
 	case STORE_WAKE_TRANSIENT:
-		(void)devices_deliver(devices, wake->device, wake->message, true);
+		(void)devices_deliver(
+			devices, wake->device, wake->message, (struct message_id){0, 0}, true);
 		return;
 	case STORE_WAKE_TOLD:
 		peers_on_told(devices, wake);

@@ -52,7 +52,7 @@ void devices_accept(
  * here. Sent at once when nothing is queued before it and the window has room, else left to the
  * next fetch. True when it was written to a socket. */
 bool devices_deliver(struct devices *devices, struct device_id device,
-	const struct store_message *message, bool is_transient);
+	const struct store_message *message, struct message_id previous, bool is_transient);
 /* The store's wake-ups for attached devices. */
 void devices_wake(struct devices *devices, const struct store_wake *wake);
 /* Takes new token keys into use (SIGHUP). */

@@ -401,7 +401,7 @@ static bool push_deliver(struct push *push, const struct store_put_result *resul
 		.crypto_key = {push->crypto_key, push->crypto_key_len},
 		.body = push->body,
 	};
-	return devices_deliver(devices, push->device, &message, is_transient);
+	return devices_deliver(devices, push->device, &message, result->previous, is_transient);
 }
 
 static void push_count(

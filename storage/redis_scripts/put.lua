@@ -8,7 +8,7 @@
 -- ARGV[4] topic, or ""
 -- ARGV[5] the message from the length of its topic on
 -- Reply: outcome, place, expires (ms), flags (1 stored, 2 here, 4 below minimum, 8 replaced), evicted,
---        expired, accepted before, channel; or the outcome alone
+--        expired, accepted before, channel, sequence of the message before; or the outcome alone
 local node, ttl, urgency, has_key, body_len, size, most_messages, most_bytes, lease =
 	struct.unpack('<c16I4BBI4I4I4dd', ARGV[1])
 local found = call('HMGET', H, 'd', 'q', 's' .. ARGV[2])
@@ -40,6 +40,7 @@ local expired = queue_reconcile(q) + queue_expire(q, now)
 local sequence = math.max(now * 256, q[LAST] + 1)
 local place = urgency * URGENCY_STEP + sequence
 local flags, evicted = 0, 0
+local previous = q[LAST]
 q[LAST] = sequence
 
 local topic_field = ARGV[4] ~= '' and 't' .. channel .. ARGV[4]
@@ -120,4 +121,4 @@ if d[ATTACHED] == 1 then
 		call('PUBLISH', 'bw:node:' .. d[NODE], ttl > 0 and 'M' .. H:sub(5, 36) or 'T' .. H:sub(5, 36) .. message)
 	end
 end
-return {OK, place, expires, flags, evicted, expired, accepted, channel}
+return {OK, place, expires, flags, evicted, expired, accepted, channel, previous}
