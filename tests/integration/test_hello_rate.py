@@ -31,10 +31,11 @@ def test_waiting_device_may_ping_and_go(start_relay):
     """While it waits its WS PINGs are answered; one that goes makes room."""
     relay = start_relay(hello_rate=1)
     first = [Device(relay.port) for _ in range(4)]
-    for socket in first:
+    first[0].send_json({"messageType": "hello"})
+    first[0].read_hello(timeout=10)  # the second's only one, so that the others wait
+    for socket in first[1:]:
         socket.send_json({"messageType": "hello"})
     first[3].ping()
     first[1].close()
     first[2].reset()
     first[3].read_hello(timeout=10)
-    first[0].read_hello(timeout=10)
