@@ -24,7 +24,7 @@ struct sqlite_op {
 	union {
 		struct {
 			struct queue_message_row row;
-			struct slice encoding, encryption, crypto_key, body; /* and topic: the put's own */
+			struct slice encoding, encryption, crypto_key, body; /* and topic: not copied */
 		} insert;
 		uint64_t doomed_lo;
 		struct queue_change change;

@@ -1,215 +1,18 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/*
- * The embedded store: the index in memory, every change of it logged to SQLite before it is
- * answered. Operations are checked and booked in the index at once; their answers come in the
- * order of the calls, because whatever cannot be answered at once waits in a batch, and everything
- * behind it does too.
- */
+/* The embedded store: the index in memory, every change of it logged to SQLite before it is
+ * answered. */
+#include "storage/store_sqlite.h"
 #include "common/mem.h"
 #include "storage/queue_index.h"
-#include "storage/sqlite_log.h"
-#include "storage/store_backend.h"
-#include "storage/store_later.h"
 #include <stdlib.h>
 
 enum {
 	SQLITE_SWEEP_MAX = 2000,
 	SQLITE_READ_BYTES_MAX = 8 << 20, /* bodies read in one batch, about */
-	SQLITE_PROBE_MS = 250, /* after a failure: what is new is refused for so long */
-};
-
-struct store_sqlite {
-	struct store store;
-	struct queue_index *index;
-	struct sqlite_log *log;
-	struct list batches; /* struct sqlite_batch::link; the last is being filled, never empty */
-	struct sqlite_batch *under_way; /* not on the list */
-	struct store_later later;
-	ev_prepare flush; /* fed at the lowest priority: hands over what a turn of the loop brought */
-	int64_t probe_at_ms;
-	bool is_available;
-};
-
-/* An answer that waits for its turn; batch is the one it waited for, NULL when it needed none. */
-struct sqlite_wait {
-	struct store_later_item item; /* its link is on struct sqlite_batch::waits, or it is later's */
-	struct store_sqlite *sqlite;
-	struct sqlite_batch *in;
-	void (*run)(struct sqlite_wait *wait, const struct sqlite_batch *batch); /* frees it */
 };
 
 static struct store_sqlite *sqlite_of(struct store *store) {
 	return container_of(store, struct store_sqlite, store);
-}
-
-/* ---- batches -----------------------------------------------------------------------------------
- */
-
-static struct sqlite_batch *sqlite_filling(const struct store_sqlite *sqlite) {
-	return container_of(sqlite->batches.prev, struct sqlite_batch, link);
-}
-
-static bool sqlite_batch_is_empty(const struct sqlite_batch *batch) {
-	return batch->op_count == 0 && list_is_empty(&batch->waits);
-}
-
-/* Does an answer that is known already have to wait for none before it? */
-static bool sqlite_is_quiet(const struct store_sqlite *sqlite) {
-	return !sqlite->under_way && sqlite->batches.next == sqlite->batches.prev &&
-		   sqlite_batch_is_empty(sqlite_filling(sqlite));
-}
-
-static void sqlite_add_batch(struct store_sqlite *sqlite) {
-	list_append(&sqlite->batches, &sqlite_batch_create()->link);
-}
-
-static void sqlite_flush_later(struct store_sqlite *sqlite) {
-	if (!sqlite->under_way) {
-		ev_feed_event(sqlite->store.options.loop, &sqlite->flush, EV_PREPARE);
-	}
-}
-
-/* The index's changes become operations. */
-static void sqlite_take_changes(struct store_sqlite *sqlite) {
-	size_t count;
-	const struct queue_change *changes = queue_index_changes(sqlite->index, &count);
-	for (size_t i = 0; i < count; i++) {
-		sqlite_batch_add(sqlite_filling(sqlite), SQLITE_OP_CHANGE)->change = changes[i];
-	}
-	queue_index_clear_changes(sqlite->index);
-}
-
-static void sqlite_collect(struct store_sqlite *sqlite) {
-	sqlite_take_changes(sqlite);
-	sqlite_flush_later(sqlite);
-}
-
-static void sqlite_finish_batch(struct store_sqlite *sqlite, struct sqlite_batch *batch);
-
-/* Everything that this turn of the loop brought goes over together. */
-static void sqlite_flush(struct store_sqlite *sqlite) {
-	while (!sqlite->under_way) {
-		queue_index_collect_devices(sqlite->index);
-		sqlite_take_changes(sqlite);
-		/* there is always one that fills */
-		struct sqlite_batch *batch = container_of(sqlite->batches.next, struct sqlite_batch, link);
-		if (sqlite_batch_is_empty(batch)) {
-			return;
-		}
-		list_remove(&batch->link);
-		if (list_is_empty(&sqlite->batches)) {
-			sqlite_add_batch(sqlite);
-		}
-		if (batch->op_count == 0 && batch->read_count == 0) {
-			sqlite_finish_batch(sqlite, batch);
-			continue;
-		}
-		sqlite->under_way = batch;
-		sqlite_log_submit(sqlite->log, batch);
-	}
-}
-
-static void sqlite_on_flush(struct ev_loop *loop, ev_prepare *watcher, int events) {
-	(void)loop;
-	(void)events;
-	sqlite_flush(watcher->data);
-}
-
-static void sqlite_note_state(struct store_sqlite *sqlite, const struct sqlite_batch *batch) {
-	if (batch->new_failed) {
-		sqlite->probe_at_ms = store_now_ms(&sqlite->store) + SQLITE_PROBE_MS;
-	}
-	bool is_available = sqlite->is_available ? !batch->new_failed : batch->new_written;
-	if (is_available == sqlite->is_available) {
-		return;
-	}
-	sqlite->is_available = is_available;
-	if (sqlite->store.options.on_state) {
-		sqlite->store.options.on_state(is_available, batch->reason, sqlite->store.options.ctx);
-	}
-}
-
-/* What could not be written but is true goes with a later batch. */
-static void sqlite_keep(struct store_sqlite *sqlite, const struct sqlite_batch *batch) {
-	for (size_t i = 0; batch->new_failed && i < batch->op_count; i++) {
-		const struct sqlite_op *op = &batch->ops[i];
-		if (op->kind != SQLITE_OP_CHANGE || op->is_skipped) {
-			continue;
-		}
-		const struct queue_change *change = &op->change;
-		switch (change->kind) {
-		case QUEUE_SUBSCRIPTION_SET:
-			queue_index_note_again(sqlite->index, change);
-			break;
-		case QUEUE_DEVICE_SET:
-		case QUEUE_TOMBSTONE_SET:
-			if (batch->all_failed) {
-				queue_index_note_again(sqlite->index, change);
-			}
-			break;
-		case QUEUE_DEVICE_GONE:
-		case QUEUE_SUBSCRIPTION_GONE:
-		case QUEUE_TOMBSTONE_GONE:
-		case QUEUE_MESSAGE_GONE:
-			if (batch->all_failed) {
-				sqlite_batch_add(sqlite_filling(sqlite), SQLITE_OP_CHANGE)->change = *change;
-			}
-			break;
-		}
-	}
-	if (batch->new_failed) {
-		sqlite_collect(sqlite);
-	}
-}
-
-static void sqlite_finish_batch(struct store_sqlite *sqlite, struct sqlite_batch *batch) {
-	sqlite->under_way = NULL;
-	sqlite_keep(sqlite, batch);
-	sqlite_note_state(sqlite, batch);
-	struct store_later_item *item;
-	while ((item = list_first(&batch->waits, struct store_later_item, link))) {
-		list_remove(&item->link);
-		struct sqlite_wait *wait = container_of(item, struct sqlite_wait, item);
-		wait->run(wait, batch);
-	}
-	/* What a failure left over waits for company or the next sweep: no busy loop on a full disk. */
-	bool go_on = !batch->new_failed || !list_is_empty(&sqlite_filling(sqlite)->waits) ||
-				 list_first(&sqlite->batches, struct sqlite_batch, link) != sqlite_filling(sqlite);
-	sqlite_batch_destroy(batch);
-	if (go_on) {
-		sqlite_flush_later(sqlite);
-	} else {
-		ev_clear_pending(sqlite->store.options.loop, &sqlite->flush);
-	}
-}
-
-static void sqlite_on_batch(struct sqlite_batch *batch, void *ctx) {
-	sqlite_finish_batch(ctx, batch);
-}
-
-/* ---- answers in order --------------------------------------------------------------------------
- */
-
-static void sqlite_run_later(struct store_later_item *item) {
-	struct sqlite_wait *wait = container_of(item, struct sqlite_wait, item);
-	wait->run(wait, NULL);
-}
-
-/* needs_disk: not before what the index noted is written. is_quiet: as it was before the
- * operation. */
-static void sqlite_answer(struct store_sqlite *sqlite, struct sqlite_wait *wait, bool is_quiet,
-	bool needs_disk, void (*run)(struct sqlite_wait *wait, const struct sqlite_batch *batch)) {
-	sqlite_collect(sqlite);
-	wait->sqlite = sqlite;
-	wait->run = run;
-	if (is_quiet && !needs_disk) {
-		wait->in = NULL;
-		store_later_add(&sqlite->later, &wait->item, sqlite_run_later);
-	} else {
-		wait->in = sqlite_filling(sqlite);
-		list_init(&wait->item.link);
-		list_append(&wait->in->waits, &wait->item.link);
-	}
 }
 
 struct sqlite_wait_done {
@@ -221,7 +24,7 @@ struct sqlite_wait_done {
 	void *ctx;
 };
 
-static void sqlite_run_done(struct sqlite_wait *wait, const struct sqlite_batch *batch) {
+static void sqlite_send_done(struct sqlite_wait *wait, const struct sqlite_batch *batch) {
 	struct sqlite_wait_done *waiting = container_of(wait, struct sqlite_wait_done, wait);
 	enum store_outcome outcome = waiting->outcome;
 	if (outcome == STORE_OK && batch && batch->all_failed) {
@@ -232,14 +35,15 @@ static void sqlite_run_done(struct sqlite_wait *wait, const struct sqlite_batch 
 	} else {
 		waiting->acked(outcome, waiting->removed, waiting->ctx);
 	}
-	free(waiting);
 }
+
+static const struct sqlite_wait_kind sqlite_kind_done = {.answer = sqlite_send_done};
 
 static void sqlite_answer_done(struct store_sqlite *sqlite, bool is_quiet, bool needs_disk,
 	const struct sqlite_wait_done *answer) {
 	if (answer->done || answer->acked) {
 		struct sqlite_wait_done *waiting = mem_dup(answer, sizeof *answer);
-		sqlite_answer(sqlite, &waiting->wait, is_quiet, needs_disk, sqlite_run_done);
+		sqlite_answer(sqlite, &waiting->wait, is_quiet, needs_disk, &sqlite_kind_done);
 	} else {
 		sqlite_collect(sqlite);
 	}
@@ -261,34 +65,13 @@ static struct store *sqlite_open(
 		return NULL;
 	}
 	sqlite->is_available = true;
-	list_init(&sqlite->batches);
-	sqlite_add_batch(sqlite);
-	store_later_init(&sqlite->later, options->loop);
-	ev_prepare_init(&sqlite->flush, sqlite_on_flush);
-	ev_set_priority(&sqlite->flush, EV_MINPRI);
-	sqlite->flush.data = sqlite;
-	sqlite_flush_later(sqlite); /* what loading found out of place */
+	sqlite_turns_init(sqlite, options->loop);
 	return &sqlite->store;
 }
 
 static void sqlite_close(struct store *store) {
 	struct store_sqlite *sqlite = sqlite_of(store);
-	bool is_failing = false;
-	for (;;) {
-		store_later_finish(&sqlite->later);
-		if (is_failing && list_is_empty(&sqlite_filling(sqlite)->waits)) {
-			break; /* only what could not be written is left */
-		}
-		sqlite_flush(sqlite);
-		struct sqlite_batch *batch = sqlite_log_wait(sqlite->log);
-		if (batch) {
-			is_failing = batch->new_failed;
-			sqlite_finish_batch(sqlite, batch);
-		} else if (list_is_empty(&sqlite->later.items)) {
-			break;
-		}
-	}
-	ev_clear_pending(store->options.loop, &sqlite->flush);
+	sqlite_turns_finish(sqlite);
 	sqlite_log_close(sqlite->log);
 	queue_index_destroy(sqlite->index);
 	struct sqlite_batch *batch, *tmp;
@@ -302,11 +85,6 @@ static bool sqlite_is_available(const struct store *store) {
 	return container_of(store, const struct store_sqlite, store)->is_available;
 }
 
-/* The disk refused what is new a moment ago: spare it. */
-static bool sqlite_refuses_new(const struct store_sqlite *sqlite) {
-	return !sqlite->is_available && store_now_ms(&sqlite->store) < sqlite->probe_at_ms;
-}
-
 /* ---- devices -----------------------------------------------------------------------------------
  */
 
@@ -317,12 +95,13 @@ struct sqlite_wait_device {
 	void *ctx;
 };
 
-static void sqlite_run_device(struct sqlite_wait *wait, const struct sqlite_batch *batch) {
+static void sqlite_send_device(struct sqlite_wait *wait, const struct sqlite_batch *batch) {
 	(void)batch;
 	struct sqlite_wait_device *waiting = container_of(wait, struct sqlite_wait_device, wait);
 	waiting->done(&waiting->result, waiting->ctx);
-	free(waiting);
 }
+
+static const struct sqlite_wait_kind sqlite_kind_device = {.answer = sqlite_send_device};
 
 static void sqlite_attach(
 	struct store *store, struct device_id device, store_device_fn *done, void *ctx) {
@@ -332,7 +111,7 @@ static void sqlite_attach(
 	queue_index_attach(sqlite->index, device, store_now_ms(store), &waiting->result);
 	waiting->done = done;
 	waiting->ctx = ctx;
-	sqlite_answer(sqlite, &waiting->wait, is_quiet, false, sqlite_run_device);
+	sqlite_answer(sqlite, &waiting->wait, is_quiet, false, &sqlite_kind_device);
 }
 
 static void sqlite_detach(
@@ -372,7 +151,7 @@ struct sqlite_wait_subscribed {
 	void *ctx;
 };
 
-static void sqlite_run_subscribed(struct sqlite_wait *wait, const struct sqlite_batch *batch) {
+static void sqlite_send_subscribed(struct sqlite_wait *wait, const struct sqlite_batch *batch) {
 	struct sqlite_wait_subscribed *waiting =
 		container_of(wait, struct sqlite_wait_subscribed, wait);
 	/* It stays in the index and is written later; the device asks again and gets the same. */
@@ -380,8 +159,9 @@ static void sqlite_run_subscribed(struct sqlite_wait *wait, const struct sqlite_
 		waiting->result.outcome = STORE_UNAVAILABLE;
 	}
 	waiting->done(&waiting->result, waiting->ctx);
-	free(waiting);
 }
+
+static const struct sqlite_wait_kind sqlite_kind_subscribed = {.answer = sqlite_send_subscribed};
 
 static void sqlite_subscribe(
 	struct store *store, const struct store_subscribe *what, store_subscribed_fn *done, void *ctx) {
@@ -396,7 +176,7 @@ static void sqlite_subscribe(
 	} else {
 		queue_index_subscribe(sqlite->index, what, store_now_ms(store), &waiting->result);
 	}
-	sqlite_answer(sqlite, &waiting->wait, is_quiet, !is_refused, sqlite_run_subscribed);
+	sqlite_answer(sqlite, &waiting->wait, is_quiet, !is_refused, &sqlite_kind_subscribed);
 }
 
 static void sqlite_unsubscribe(struct store *store, struct device_id device,
@@ -415,13 +195,15 @@ struct sqlite_wait_subscription {
 	void *ctx;
 };
 
-static void sqlite_run_subscription(struct sqlite_wait *wait, const struct sqlite_batch *batch) {
+static void sqlite_send_subscription(struct sqlite_wait *wait, const struct sqlite_batch *batch) {
 	(void)batch;
 	struct sqlite_wait_subscription *waiting =
 		container_of(wait, struct sqlite_wait_subscription, wait);
 	waiting->done(&waiting->result, waiting->ctx);
-	free(waiting);
 }
+
+static const struct sqlite_wait_kind sqlite_kind_subscription = {
+	.answer = sqlite_send_subscription};
 
 static void sqlite_lookup(struct store *store, struct device_id device,
 	struct subscription_id subscription, store_subscription_fn *done, void *ctx) {
@@ -430,7 +212,8 @@ static void sqlite_lookup(struct store *store, struct device_id device,
 	queue_index_lookup(sqlite->index, device, subscription, &waiting->result);
 	waiting->done = done;
 	waiting->ctx = ctx;
-	sqlite_answer(sqlite, &waiting->wait, sqlite_is_quiet(sqlite), false, sqlite_run_subscription);
+	sqlite_answer(
+		sqlite, &waiting->wait, sqlite_is_quiet(sqlite), false, &sqlite_kind_subscription);
 }
 
 static void sqlite_remove_invited(
@@ -448,6 +231,9 @@ static void sqlite_remove_invited(
 struct sqlite_wait_put {
 	struct sqlite_wait wait;
 	struct queue_put put;
+	struct store_payload
+		*payload; /* a copy, which the worker may read for longer than done waits */
+	char topic[STORE_TOPIC_MAX];
 	bool is_booked, needs_disk;
 	store_put_fn *done;
 	void *ctx;
@@ -462,7 +248,7 @@ static void sqlite_inherit(const struct queue_put *heir, uint32_t from) {
 	}
 }
 
-static void sqlite_run_put(struct sqlite_wait *wait, const struct sqlite_batch *batch) {
+static void sqlite_settle_put(struct sqlite_wait *wait, const struct sqlite_batch *batch) {
 	struct sqlite_wait_put *waiting = container_of(wait, struct sqlite_wait_put, wait);
 	struct queue_index *index = wait->sqlite->index;
 	if (waiting->needs_disk && batch && batch->new_failed) {
@@ -475,14 +261,35 @@ static void sqlite_run_put(struct sqlite_wait *wait, const struct sqlite_batch *
 	} else if (waiting->is_booked) {
 		queue_put_commit(index, &waiting->put);
 	}
-	waiting->done(&waiting->put.result, waiting->ctx);
-	free(waiting);
 }
 
+static void sqlite_send_put(struct sqlite_wait *wait, const struct sqlite_batch *batch) {
+	static const struct store_put_result unavailable = {.outcome = STORE_UNAVAILABLE};
+	struct sqlite_wait_put *waiting = container_of(wait, struct sqlite_wait_put, wait);
+	bool is_failed = waiting->needs_disk && batch && batch->new_failed;
+	waiting->done(is_failed ? &unavailable : &waiting->put.result, waiting->ctx);
+}
+
+static void sqlite_release_put(struct sqlite_wait *wait) {
+	free(container_of(wait, struct sqlite_wait_put, wait)->payload);
+}
+
+static const struct sqlite_wait_kind sqlite_kind_put = {
+	.settle = sqlite_settle_put,
+	.answer = sqlite_send_put,
+	.release = sqlite_release_put,
+};
+
 static void sqlite_add_put(
-	struct store_sqlite *sqlite, const struct store_put *what, const struct queue_put *put) {
+	struct store_sqlite *sqlite, const struct store_put *what, struct sqlite_wait_put *waiting) {
 	struct sqlite_batch *batch = sqlite_filling(sqlite);
+	const struct queue_put *put = &waiting->put;
 	if (put->message) {
+		struct store_message parts;
+		waiting->payload =
+			store_payload_make(what->encoding, what->encryption, what->crypto_key, what->body);
+		store_payload_open(waiting->payload, &parts);
+		memcpy(waiting->topic, what->topic.len ? what->topic.data : "", what->topic.len);
 		struct sqlite_op *op = sqlite_batch_add(batch, SQLITE_OP_INSERT);
 		op->insert.row = (struct queue_message_row){
 			.lo = put->message->lo,
@@ -490,12 +297,12 @@ static void sqlite_add_put(
 			.expires_ms = put->message->expires_ms,
 			.bytes = put->message->bytes,
 			.urgency = put->message->urgency,
-			.topic = what->topic,
+			.topic = {waiting->topic, what->topic.len},
 		};
-		op->insert.encoding = what->encoding;
-		op->insert.encryption = what->encryption;
-		op->insert.crypto_key = what->crypto_key;
-		op->insert.body = what->body;
+		op->insert.encoding = parts.encoding;
+		op->insert.encryption = parts.encryption;
+		op->insert.crypto_key = parts.crypto_key;
+		op->insert.body = parts.body;
 	}
 	for (uint32_t i = 0; i < put->doomed_count; i++) {
 		sqlite_batch_add(batch, SQLITE_OP_DELETE_DOOMED)->doomed_lo = put->doomed[i]->lo;
@@ -516,10 +323,10 @@ static void sqlite_put(
 	} else {
 		queue_put_begin(sqlite->index, what, store_now_ms(store), put);
 		waiting->is_booked = put->result.outcome == STORE_OK;
-		sqlite_add_put(sqlite, what, put);
+		sqlite_add_put(sqlite, what, waiting);
 	}
 	waiting->needs_disk = put->message || put->doomed_count > 0 || put->is_self_evicted;
-	sqlite_answer(sqlite, &waiting->wait, is_quiet, waiting->needs_disk, sqlite_run_put);
+	sqlite_answer(sqlite, &waiting->wait, is_quiet, waiting->needs_disk, &sqlite_kind_put);
 }
 
 /* ---- fetch -------------------------------------------------------------------------------------
@@ -556,23 +363,30 @@ static size_t sqlite_fill_fetched(
 	return count;
 }
 
-static void sqlite_run_fetch(struct sqlite_wait *wait, const struct sqlite_batch *batch) {
-	(void)batch;
+static void sqlite_send_fetched(struct sqlite_wait *wait, const struct sqlite_batch *batch) {
 	struct sqlite_wait_fetch *waiting = container_of(wait, struct sqlite_wait_fetch, wait);
 	struct store_message messages[STORE_FETCH_MAX];
 	waiting->result.messages = messages;
-	if (waiting->read && waiting->read->failed) {
+	if (waiting->read && (batch == &sqlite_no_answer || waiting->read->failed)) {
 		waiting->result = (struct store_fetched){.outcome = STORE_UNAVAILABLE};
 	} else if (waiting->read) {
 		waiting->result.count = sqlite_fill_fetched(waiting, messages);
 	}
 	waiting->done(&waiting->result, waiting->ctx);
-	for (size_t i = 0; waiting->read && i < waiting->read->count; i++) {
-		free(waiting->read->payloads[i]);
-	}
-	free(waiting->read);
-	free(waiting);
 }
+
+static void sqlite_release_fetch(struct sqlite_wait *wait) {
+	struct sqlite_read *read = container_of(wait, struct sqlite_wait_fetch, wait)->read;
+	for (size_t i = 0; read && i < read->count; i++) {
+		free(read->payloads[i]);
+	}
+	free(read);
+}
+
+static const struct sqlite_wait_kind sqlite_kind_fetch = {
+	.answer = sqlite_send_fetched,
+	.release = sqlite_release_fetch,
+};
 
 static void sqlite_fetch(struct store *store, struct device_id device, struct message_id after,
 	enum urgency min, size_t max, store_fetched_fn *done, void *ctx) {
@@ -586,7 +400,9 @@ static void sqlite_fetch(struct store *store, struct device_id device, struct me
 	int count = queue_index_walk(sqlite->index, device, after, min, store_now_ms(store), found, max,
 		&waiting->result.next, &waiting->result.has_more);
 	waiting->result.outcome = count < 0 ? STORE_MISSING : STORE_OK;
-	if (count > 0) {
+	if (count > 0 && sqlite->is_stuck) {
+		waiting->result = (struct store_fetched){.outcome = STORE_UNAVAILABLE};
+	} else if (count > 0) {
 		if (sqlite_filling(sqlite)->read_bytes > SQLITE_READ_BYTES_MAX) {
 			sqlite_add_batch(sqlite);
 		}
@@ -597,7 +413,7 @@ static void sqlite_fetch(struct store *store, struct device_id device, struct me
 		}
 		sqlite_batch_add_read(sqlite_filling(sqlite), waiting->read);
 	}
-	sqlite_answer(sqlite, &waiting->wait, is_quiet, count > 0, sqlite_run_fetch);
+	sqlite_answer(sqlite, &waiting->wait, is_quiet, count > 0, &sqlite_kind_fetch);
 }
 
 /* ---- the rest ----------------------------------------------------------------------------------
@@ -637,6 +453,7 @@ static void sqlite_sweep(struct store *store) {
 		(void)sqlite_batch_add(sqlite_filling(sqlite), SQLITE_OP_PROBE);
 	}
 	sqlite_collect(sqlite); /* with what an earlier failure left */
+	sqlite_give_up_waiting(sqlite);
 }
 
 const struct store_backend store_sqlite_backend = {

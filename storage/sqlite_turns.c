@@ -1,0 +1,259 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Batches of the SQLite store, and the calls that wait for them. */
+#include "storage/queue_index.h"
+#include "storage/store_sqlite.h"
+#include <stdlib.h>
+
+enum {
+	SQLITE_STUCK_MS = STORE_DEADLINE_MS - 1500, /* found by a sweep, which comes every second */
+	SQLITE_PROBE_MS = 250, /* after a failure: what is new is refused for so long */
+};
+
+/* ---- batches -----------------------------------------------------------------------------------
+ */
+
+struct sqlite_batch *sqlite_filling(const struct store_sqlite *sqlite) {
+	return container_of(sqlite->batches.prev, struct sqlite_batch, link);
+}
+
+static bool sqlite_batch_is_empty(const struct sqlite_batch *batch) {
+	return batch->op_count == 0 && list_is_empty(&batch->waits);
+}
+
+bool sqlite_is_quiet(const struct store_sqlite *sqlite) {
+	return !sqlite->under_way && sqlite->batches.next == sqlite->batches.prev &&
+		   sqlite_batch_is_empty(sqlite_filling(sqlite));
+}
+
+void sqlite_add_batch(struct store_sqlite *sqlite) {
+	list_append(&sqlite->batches, &sqlite_batch_create()->link);
+}
+
+static void sqlite_flush_later(struct store_sqlite *sqlite) {
+	if (!sqlite->under_way) {
+		ev_feed_event(sqlite->store.options.loop, &sqlite->flush, EV_PREPARE);
+	}
+}
+
+/* The index's changes become operations. */
+static void sqlite_take_changes(struct store_sqlite *sqlite) {
+	size_t count;
+	const struct queue_change *changes = queue_index_changes(sqlite->index, &count);
+	for (size_t i = 0; i < count; i++) {
+		sqlite_batch_add(sqlite_filling(sqlite), SQLITE_OP_CHANGE)->change = changes[i];
+	}
+	queue_index_clear_changes(sqlite->index);
+}
+
+void sqlite_collect(struct store_sqlite *sqlite) {
+	sqlite_take_changes(sqlite);
+	sqlite_flush_later(sqlite);
+}
+
+static void sqlite_finish_batch(struct store_sqlite *sqlite, struct sqlite_batch *batch);
+
+/* Everything that this turn of the loop brought goes over together. */
+static void sqlite_flush(struct store_sqlite *sqlite) {
+	while (!sqlite->under_way) {
+		queue_index_collect_devices(sqlite->index);
+		sqlite_take_changes(sqlite);
+		/* there is always one that fills */
+		struct sqlite_batch *batch = container_of(sqlite->batches.next, struct sqlite_batch, link);
+		if (sqlite_batch_is_empty(batch)) {
+			return;
+		}
+		list_remove(&batch->link);
+		if (list_is_empty(&sqlite->batches)) {
+			sqlite_add_batch(sqlite);
+		}
+		if (batch->op_count == 0 && batch->read_count == 0) {
+			sqlite_finish_batch(sqlite, batch);
+			continue;
+		}
+		sqlite->under_way = batch;
+		sqlite->submitted_ms = store_now_ms(&sqlite->store);
+		sqlite_log_submit(sqlite->log, batch);
+	}
+}
+
+static void sqlite_on_flush(struct ev_loop *loop, ev_prepare *watcher, int events) {
+	(void)loop;
+	(void)events;
+	sqlite_flush(watcher->data);
+}
+
+static void sqlite_set_available(
+	struct store_sqlite *sqlite, bool is_available, const char *reason) {
+	if (is_available != sqlite->is_available) {
+		sqlite->is_available = is_available;
+		if (sqlite->store.options.on_state) {
+			sqlite->store.options.on_state(is_available, reason, sqlite->store.options.ctx);
+		}
+	}
+}
+
+static void sqlite_note_state(struct store_sqlite *sqlite, const struct sqlite_batch *batch) {
+	if (batch->new_failed) {
+		sqlite->probe_at_ms = store_now_ms(&sqlite->store) + SQLITE_PROBE_MS;
+	}
+	sqlite_set_available(
+		sqlite, sqlite->is_available ? !batch->new_failed : batch->new_written, batch->reason);
+}
+
+/* What could not be written but is true goes with a later batch. */
+static void sqlite_keep(struct store_sqlite *sqlite, const struct sqlite_batch *batch) {
+	for (size_t i = 0; batch->new_failed && i < batch->op_count; i++) {
+		const struct sqlite_op *op = &batch->ops[i];
+		if (op->kind != SQLITE_OP_CHANGE || op->is_skipped) {
+			continue;
+		}
+		const struct queue_change *change = &op->change;
+		switch (change->kind) {
+		case QUEUE_SUBSCRIPTION_SET:
+			queue_index_note_again(sqlite->index, change);
+			break;
+		case QUEUE_DEVICE_SET:
+		case QUEUE_TOMBSTONE_SET:
+			if (batch->all_failed) {
+				queue_index_note_again(sqlite->index, change);
+			}
+			break;
+		case QUEUE_DEVICE_GONE:
+		case QUEUE_SUBSCRIPTION_GONE:
+		case QUEUE_TOMBSTONE_GONE:
+		case QUEUE_MESSAGE_GONE:
+			if (batch->all_failed) {
+				sqlite_batch_add(sqlite_filling(sqlite), SQLITE_OP_CHANGE)->change = *change;
+			}
+			break;
+		}
+	}
+	if (batch->new_failed) {
+		sqlite_collect(sqlite);
+	}
+}
+
+static void sqlite_wait_run(struct sqlite_wait *wait, const struct sqlite_batch *batch) {
+	if (wait->kind->settle) {
+		wait->kind->settle(wait, batch);
+	}
+	if (!wait->is_answered) {
+		wait->kind->answer(wait, batch);
+	}
+	if (wait->kind->release) {
+		wait->kind->release(wait);
+	}
+	free(wait);
+}
+
+static void sqlite_finish_batch(struct store_sqlite *sqlite, struct sqlite_batch *batch) {
+	sqlite->under_way = NULL;
+	sqlite->is_stuck = false;
+	sqlite_keep(sqlite, batch);
+	sqlite_note_state(sqlite, batch);
+	struct store_later_item *item;
+	while ((item = list_first(&batch->waits, struct store_later_item, link))) {
+		list_remove(&item->link);
+		sqlite_wait_run(container_of(item, struct sqlite_wait, item), batch);
+	}
+	/* What a failure left over waits for company or the next sweep: no busy loop on a full disk. */
+	bool go_on = !batch->new_failed || !list_is_empty(&sqlite_filling(sqlite)->waits) ||
+				 list_first(&sqlite->batches, struct sqlite_batch, link) != sqlite_filling(sqlite);
+	sqlite_batch_destroy(batch);
+	if (go_on) {
+		sqlite_flush_later(sqlite);
+	} else {
+		ev_clear_pending(sqlite->store.options.loop, &sqlite->flush);
+	}
+}
+
+void sqlite_on_batch(struct sqlite_batch *batch, void *ctx) {
+	sqlite_finish_batch(ctx, batch);
+}
+
+const struct sqlite_batch sqlite_no_answer = {.new_failed = true, .all_failed = true};
+
+static void sqlite_answer_stuck_in(struct sqlite_batch *batch) {
+	struct store_later_item *item;
+	LIST_FOREACH (item, &batch->waits, link) {
+		struct sqlite_wait *wait = container_of(item, struct sqlite_wait, item);
+		if (!wait->is_answered) {
+			wait->is_answered = true;
+			wait->kind->answer(wait, &sqlite_no_answer);
+		}
+	}
+}
+
+void sqlite_give_up_waiting(struct store_sqlite *sqlite) {
+	if (!sqlite->under_way || sqlite->is_stuck ||
+		store_now_ms(&sqlite->store) - sqlite->submitted_ms < SQLITE_STUCK_MS) {
+		return;
+	}
+	sqlite->is_stuck = true;
+	sqlite_set_available(sqlite, false, "the disk of the SQLite file does not answer");
+	sqlite_answer_stuck_in(sqlite->under_way);
+	struct sqlite_batch *batch;
+	LIST_FOREACH (batch, &sqlite->batches, link) {
+		sqlite_answer_stuck_in(batch);
+	}
+}
+
+/* ---- answers in order --------------------------------------------------------------------------
+ */
+
+static void sqlite_run_later(struct store_later_item *item) {
+	struct sqlite_wait *wait = container_of(item, struct sqlite_wait, item);
+	sqlite_wait_run(wait, wait->was_stuck ? &sqlite_no_answer : NULL);
+}
+
+void sqlite_answer(struct store_sqlite *sqlite, struct sqlite_wait *wait, bool is_quiet,
+	bool needs_disk, const struct sqlite_wait_kind *kind) {
+	sqlite_collect(sqlite);
+	wait->sqlite = sqlite;
+	wait->kind = kind;
+	wait->was_stuck = sqlite->is_stuck;
+	if ((is_quiet && !needs_disk) || sqlite->is_stuck) {
+		wait->in = NULL;
+		store_later_add(&sqlite->later, &wait->item, sqlite_run_later);
+	} else {
+		wait->in = sqlite_filling(sqlite);
+		list_init(&wait->item.link);
+		list_append(&wait->in->waits, &wait->item.link);
+	}
+}
+
+bool sqlite_refuses_new(const struct store_sqlite *sqlite) {
+	return sqlite->is_stuck ||
+		   (!sqlite->is_available && store_now_ms(&sqlite->store) < sqlite->probe_at_ms);
+}
+
+/* ---- beginning and end ---- */
+
+void sqlite_turns_init(struct store_sqlite *sqlite, struct ev_loop *loop) {
+	list_init(&sqlite->batches);
+	sqlite_add_batch(sqlite);
+	store_later_init(&sqlite->later, loop);
+	ev_prepare_init(&sqlite->flush, sqlite_on_flush);
+	ev_set_priority(&sqlite->flush, EV_MINPRI);
+	sqlite->flush.data = sqlite;
+	sqlite_flush_later(sqlite); /* what loading found out of place */
+}
+
+void sqlite_turns_finish(struct store_sqlite *sqlite) {
+	bool is_failing = false;
+	for (;;) {
+		store_later_finish(&sqlite->later);
+		if (is_failing && list_is_empty(&sqlite_filling(sqlite)->waits)) {
+			break; /* only what could not be written is left */
+		}
+		sqlite_flush(sqlite);
+		struct sqlite_batch *batch = sqlite_log_wait(sqlite->log);
+		if (batch) {
+			is_failing = batch->new_failed;
+			sqlite_finish_batch(sqlite, batch);
+		} else if (list_is_empty(&sqlite->later.items)) {
+			break;
+		}
+	}
+	ev_clear_pending(sqlite->store.options.loop, &sqlite->flush);
+}

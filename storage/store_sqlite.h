@@ -1,0 +1,73 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Inside of the SQLite store: how its calls wait for their turn. Operations are checked and booked
+ * in the index at once; their answers come in the order of the calls, because whatever cannot be
+ * answered at once waits in a batch, and everything behind it does too.
+ *
+ * A disk that does not answer at all holds up the batch under way. After a while its calls and
+ * those behind it are answered as unavailable, but stay booked until it is known how they ended.
+ */
+#pragma once
+#include "storage/sqlite_log.h"
+#include "storage/store_backend.h"
+#include "storage/store_later.h"
+
+struct store_sqlite {
+	struct store store;
+	struct queue_index *index;
+	struct sqlite_log *log;
+	struct list batches; /* struct sqlite_batch::link; the last is being filled, never empty */
+	struct sqlite_batch *under_way; /* not on the list */
+	struct store_later later;
+	ev_prepare flush; /* fed at the lowest priority: hands over what a turn of the loop brought */
+	int64_t probe_at_ms;
+	int64_t submitted_ms; /* the batch under way */
+	bool is_available;
+	bool is_stuck; /* the batch under way takes too long */
+};
+
+struct sqlite_wait;
+/* What is done with a call when it has its outcome; batch is the one it waited for, NULL when it
+ * needed none. Any but answer may be NULL. */
+struct sqlite_wait_kind {
+	void (*settle)(struct sqlite_wait *wait, const struct sqlite_batch *batch); /* the index */
+	void (*answer)(struct sqlite_wait *wait, const struct sqlite_batch *batch); /* the caller */
+	void (*release)(struct sqlite_wait *wait); /* what it holds beside itself */
+};
+
+/* A call that waits for its turn; the first member of each kind's struct. */
+struct sqlite_wait {
+	struct store_later_item item; /* its link is on struct sqlite_batch::waits, or it is later's */
+	const struct sqlite_wait_kind *kind;
+	struct store_sqlite *sqlite;
+	struct sqlite_batch *in;
+	bool is_answered; /* in time, before its outcome was known */
+	bool was_stuck; /* called while no outcome could be had */
+};
+
+void sqlite_turns_init(struct store_sqlite *sqlite, struct ev_loop *loop);
+/* Ends what is under way and what waits, as far as the disk lets it. */
+void sqlite_turns_finish(struct store_sqlite *sqlite);
+/* The log's: a batch came back. ctx is the store. */
+void sqlite_on_batch(struct sqlite_batch *batch, void *ctx);
+
+/* The batch that is being filled; it goes over at the end of this turn of the loop, or when the
+ * one under way is back. */
+struct sqlite_batch *sqlite_filling(const struct store_sqlite *sqlite);
+void sqlite_add_batch(struct store_sqlite *sqlite);
+/* Makes the index's changes operations of it. */
+void sqlite_collect(struct store_sqlite *sqlite);
+
+/* Does an answer that is known already have to wait for none before it? */
+bool sqlite_is_quiet(const struct store_sqlite *sqlite);
+/* Answers in turn, after collecting changes. needs_disk: not before what the index noted is
+ * written. is_quiet: as it was before the operation. */
+void sqlite_answer(struct store_sqlite *sqlite, struct sqlite_wait *wait, bool is_quiet,
+	bool needs_disk, const struct sqlite_wait_kind *kind);
+
+/* The disk refused what is new a moment ago: spare it. */
+bool sqlite_refuses_new(const struct store_sqlite *sqlite);
+/* If the disk keeps the batch under way for too long, nobody waits for it any more. */
+void sqlite_give_up_waiting(struct store_sqlite *sqlite);
+/* As a batch would look that came back with nothing done; what those get. */
+extern const struct sqlite_batch sqlite_no_answer;
