@@ -243,7 +243,8 @@ void sqlite_turns_finish(struct store_sqlite *sqlite) {
 	bool is_failing = false;
 	for (;;) {
 		store_later_finish(&sqlite->later);
-		if (is_failing && list_is_empty(&sqlite_filling(sqlite)->waits)) {
+		bool is_last = sqlite->batches.next == sqlite->batches.prev;
+		if (is_failing && is_last && list_is_empty(&sqlite_filling(sqlite)->waits)) {
 			break; /* only what could not be written is left */
 		}
 		sqlite_flush(sqlite);

@@ -248,6 +248,16 @@ static void sqlite_inherit(const struct queue_put *heir, uint32_t from) {
 	}
 }
 
+/* The caller was told that the put failed, and delivers nothing: the device has to fetch it. */
+static void sqlite_wake_late(const struct sqlite_wait_put *waiting) {
+	const struct store_options *options = &waiting->wait.sqlite->store.options;
+	const struct store_put_result *result = &waiting->put.result;
+	if (waiting->wait.is_answered && result->is_stored && result->is_here && options->on_woken) {
+		const struct store_wake wake = {.kind = STORE_WAKE_MESSAGES, .device = waiting->put.device};
+		options->on_woken(&wake, options->ctx);
+	}
+}
+
 static void sqlite_settle_put(struct sqlite_wait *wait, const struct sqlite_batch *batch) {
 	struct sqlite_wait_put *waiting = container_of(wait, struct sqlite_wait_put, wait);
 	struct queue_index *index = wait->sqlite->index;
@@ -260,6 +270,7 @@ static void sqlite_settle_put(struct sqlite_wait *wait, const struct sqlite_batc
 		}
 	} else if (waiting->is_booked) {
 		queue_put_commit(index, &waiting->put);
+		sqlite_wake_late(waiting);
 	}
 }
 

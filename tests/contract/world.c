@@ -95,8 +95,8 @@ void on_fetched(const struct store_fetched *fetched, void *ctx) {
 	}
 }
 static void on_woken(const struct store_wake *wake, void *ctx) {
-	(void)wake;
-	(void)ctx;
+	struct world *world = ctx;
+	world->wakes += wake->kind == STORE_WAKE_MESSAGES;
 }
 
 static void world_on_state(bool available, const char *reason, void *ctx) {

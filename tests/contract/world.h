@@ -11,8 +11,6 @@
 
 #include <cmocka.h>
 
-enum { WORLD_ORDER_MAX = 4096 };
-
 struct world {
 	struct ev_loop *loop;
 	ev_timer limit;
@@ -31,7 +29,7 @@ struct world {
 	char bodies[STORE_FETCH_MAX][64];
 	struct store_message last; /* of a fetch; its slices point into pieces */
 	char pieces[4][70000];
-	unsigned state_changes;
+	unsigned state_changes, wakes;
 	char reason[300];
 };
 

@@ -449,6 +449,7 @@ static void a_hanging_disk_holds_nobody_up(void **state) {
 	sweep_until_available(world);
 	assert_int_equal(put(world, device, subscription, "after"), STORE_OK);
 	/* What came of the two put under way was unknown; they were written after all. */
+	assert_int_equal(world->wakes, 2);
 	reopen(world);
 	fetch_with(world, device, (struct message_id){0, 0}, URGENCY_LOW, 9);
 	assert_int_equal(world->fetched.count, 3);
