@@ -1,101 +1,149 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * One client connection of the HTTP front: reads, parses, routes one request at a time, answers,
- * keeps alive. Reading goes through one scratch buffer of the server, so that an idle connection
- * holds no memory but this struct.
+ * One client connection, for the files of this folder only. A connection owns at most one request
+ * object: it holds the bytes read, and becomes the request that a handler sees when the head in
+ * it is complete. An idle connection has none. Answers leave at once; what the socket does not
+ * take waits in `out`, and no further request starts before it is gone.
  */
 #pragma once
-#include "common/buffer.h"
 #include "common/list.h"
 #include "relay/http/listener.h"
 #include "relay/http/request.h"
-#include <openssl/ssl.h>
+#include "relay/http/tls.h"
+#include <ev.h>
+#include <netinet/in.h>
 
 enum {
-	HTTP_SCRATCH_BYTES = 65536,
-	HTTP_INPUT_MAX_BYTES = 131072, /* pipelined input that waits */
-	HTTP_OUTPUT_MAX_BYTES = 8 << 20,
-	HTTP_DRAIN_MAX_BYTES = 65536, /* of a body that nobody wants, before the connection closes */
-	HTTP_LINGER_SEC = 2,
+	HTTP_TEXT_BYTES = 8192, /* of a request object, at first */
+	HTTP_TEXT_MAX_BYTES = HTTP_HEAD_MAX_BYTES + 2048,
+	HTTP_DRAIN_MAX_BYTES = 65536, /* of a body that nobody wanted */
+	HTTP_LINGER_MAX_BYTES = 1 << 20,
+	HTTP_SPARE_REQUESTS = 64,
 };
 
-enum http_connection_state {
-	HTTP_HANDSHAKE, /* TLS */
-	HTTP_READ_HEAD,
-	HTTP_BUSY, /* the handler has the request */
-	HTTP_READ_BODY,
-	HTTP_DRAIN, /* answered; the rest of the body is skipped */
-	HTTP_FLUSH, /* closes when the answer is out */
-	HTTP_LINGER, /* sent everything and FIN; waits for the client's */
-	HTTP_CLOSED,
+enum http_phase {
+	HTTP_PHASE_HANDSHAKE, /* TLS */
+	HTTP_PHASE_IDLE, /* no byte of a request yet */
+	HTTP_PHASE_HEAD, /* some bytes of a head */
+	HTTP_PHASE_HANDLING, /* a handler has the request and did not ask for the body, or has it */
+	HTTP_PHASE_BODY, /* collecting the body for the handler */
+	HTTP_PHASE_DRAIN, /* answered; the rest of the body goes by */
+	HTTP_PHASE_CLOSING, /* answered; ends when `out` is empty */
+	HTTP_PHASE_LINGER, /* our side is shut; the client may still read the answer */
+	HTTP_PHASE_CLOSED, /* freed when its caller returns */
+};
+
+/* Each kind lasts equally long for all, so a list in order of start is in order of end. */
+enum http_timer {
+	HTTP_TIMER_HANDSHAKE,
+	HTTP_TIMER_HEAD,
+	HTTP_TIMER_BODY,
+	HTTP_TIMER_IDLE,
+	HTTP_TIMER_WRITE,
+	HTTP_TIMER_LINGER,
+	HTTP_TIMER_COUNT,
+	HTTP_TIMER_NONE = HTTP_TIMER_COUNT,
 };
 
 struct http_server {
-	struct http_server_options options;
-	struct http_trusted *trusted;
-	struct list connections; /* struct http_connection::link */
-	struct list listeners;
-	size_t open, busy; /* busy: connections with a request under way or bytes to send */
-	bool is_stopping;
-	ev_timer every_second;
+	struct ev_loop *loop;
+	const struct http_routes *routes;
+	struct http_limits limits;
+	struct http_trusted *trusted; /* NULL when there are none */
 	struct http_server_stats stats;
-	char scratch[HTTP_SCRATCH_BYTES];
-};
-
-struct http_connection {
-	struct list link; /* struct http_server::connections */
-	struct http_server *server;
-	struct http_request *request; /* the one under way */
-	SSL *ssl; /* NULL on plain text */
-	ev_io reader, writer;
-	struct buffer in, out;
-	struct http_peer peer;
-	double since; /* loop time at which the state's time limit began */
-	size_t scanned; /* of a head that is not complete */
-	size_t drain_left;
-	int fd;
-	unsigned holds; /* frames on the stack that still use it */
-	enum http_connection_state state;
-	bool is_processing;
+	struct list listeners; /* struct http_listener::link */
+	struct list connections; /* struct http_connection::link */
+	struct list pumps, blocked_pumps; /* struct tls_pump::link */
+	struct list timers[HTTP_TIMER_COUNT]; /* struct http_connection::timed, oldest first */
+	double timer_sec[HTTP_TIMER_COUNT];
+	ev_timer sweep; /* runs while there are connections or pumps */
+	ev_timer resume; /* accepts again after a shortage */
+	struct http_request *spare; /* linked through `data` */
+	size_t spare_count;
+	size_t refused_open; /* connections that only get their 503; they take no place */
+	int64_t date_sec; /* of date, 0 at first */
+	char date[48]; /* "Date: ...\r\n" */
+	bool is_stopping, is_paused;
 };
 
 struct http_request {
-	struct http_connection *connection; /* NULL once the client has gone */
-	struct http_head head;
-	struct http_peer peer;
+	struct http_connection *connection; /* NULL: an orphan */
+	void *data;
 	http_body_fn *on_body;
-	void *body_ctx, *data;
-	size_t body_limit;
-	uint64_t body_left; /* of a body with a length, not received yet */
+	void *on_body_ctx;
+	size_t limit_bytes; /* of the body */
+	char *text; /* the head, and what came behind it */
+	size_t capacity, used;
+	size_t scanned; /* see http_parse_head */
+	size_t head_end; /* bytes of text that are the head, with empty lines before it */
+	size_t input_at; /* of text, the first byte not yet taken */
 	struct http_chunks chunks;
-	struct buffer body; /* when it did not come together with the head */
-	struct slice inline_body;
-	bool body_is_complete, continue_was_sent;
-	size_t head_bytes;
-	char text[]; /* the head, and a body that came with it */
+	uint64_t drained; /* bytes of the body that went by */
+	char *body; /* of its own when it is chunked or does not fit into text */
+	size_t body_bytes, body_capacity;
+	bool is_body_done, is_continue_sent, is_peer_known, is_broken;
+	struct http_peer peer;
+	struct http_head head;
 };
 
-/* Takes fd over. */
-void http_connection_open(struct http_server *server, int fd, struct http_tls *tls,
-	const struct sockaddr_storage *address);
+union http_address {
+	struct sockaddr any;
+	struct sockaddr_in v4;
+	struct sockaddr_in6 v6;
+};
+
+struct http_connection {
+	struct http_server *server;
+	struct list link, timed;
+	ev_io reader, writer; /* writer runs only while `out` waits */
+	SSL *ssl; /* NULL: plain text */
+	struct http_request *request;
+	char *out; /* what the socket did not take */
+	size_t out_bytes, out_sent;
+	double timed_since;
+	size_t lingered;
+	union http_address peer;
+	uint8_t phase, timer;
+	bool is_running; /* one of our functions is at work and frees it if need be */
+	bool is_eof, lingers, is_refused;
+};
+
+/* Takes the socket over. is_refused: it is over the limit and only gets its 503. */
+void http_connection_create(
+	struct http_server *server, int fd, SSL *ssl, const union http_address *peer, bool is_refused);
+/* The timer it is on has run out. */
+void http_connection_expire(struct http_connection *connection);
+/* The server stops: ends it when no request is under way. */
+void http_connection_stop(struct http_connection *connection);
 void http_connection_close(struct http_connection *connection);
-/* Applies the time limits of its state. */
-void http_connection_check_time(struct http_connection *connection, double now);
 
-/* ---- for request.c ---- */
+/* For request.c. */
+void http_connection_begin_body(struct http_connection *connection);
+void http_connection_answer(struct http_connection *connection, const struct http_answer *answer);
+/* The socket, or the pumped end over TLS; the connection is gone afterwards. Negative errno. */
+int http_connection_detach(struct http_connection *connection);
 
-/* Sends or keeps; the connection may be closed afterwards. */
-void http_connection_send(
-	struct http_connection *connection, const char *head, size_t head_bytes, struct slice body);
-/* The request is answered and gone: what next? */
-void http_connection_finish_request(
-	struct http_connection *connection, struct http_request *request, bool close);
-/* The handler wants the body now. */
-void http_connection_start_body(struct http_connection *connection);
-/* Gives up the socket for an upgrade. */
-bool http_connection_give_up(struct http_connection *connection, struct http_request *request,
-	int *out_fd, char **take_bytes, size_t *out_bytes);
+struct http_request *http_request_create(struct http_server *server);
+/* Forgets the request in it, keeps the bytes behind it. */
+void http_request_recycle(struct http_request *request);
+/* Back to the server's spare ones, or freed when server is NULL. */
+void http_request_release(struct http_request *request, struct http_server *server);
 
-/* Over TLS: pumps between the session and a socketpair, whose other end it returns (negative errno
- * on failure). Owns ssl and fd. */
-int http_tls_pump_start(struct ev_loop *loop, SSL *ssl, int fd);
+/* The bytes of an answer: in small when they fit, else in memory that the caller frees. */
+struct http_answer_form {
+	bool is_head_only, closes, names_keep_alive;
+	const char *date; /* a whole header line */
+};
+char *http_answer_print(const struct http_answer *answer, const struct http_answer_form *form,
+	char *small, size_t small_bytes, size_t *out_bytes);
+/* The answer that the front itself gives, with its JSON body in text. */
+void http_answer_refusal(int status, char text[256], struct http_answer *out_answer);
+
+/* Carries an upgraded TLS connection: what the client sends comes out of the returned socket, and
+ * the other way round; the end of one side ends the other. Takes ssl and its socket over. */
+int tls_pump_create(struct http_server *server, SSL *ssl, int fd);
+void tls_pumps_sweep(struct http_server *server);
+void tls_pumps_destroy(struct http_server *server);
+
+void http_server_on_connection_closed(struct http_server *server);
+void http_server_need_sweep(struct http_server *server);

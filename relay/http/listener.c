@@ -1,130 +1,240 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Accepts connections and keeps their time limits. */
+/* Accepts connections on the loop, keeps their number and their time in bounds, ends them. */
 #include "relay/http/listener.h"
 #include "common/log.h"
 #include "common/mem.h"
 #include "relay/http/connection.h"
 #include "relay/http/trusted.h"
 #include <errno.h>
-#include <netinet/in.h>
 #include <netinet/tcp.h>
-#include <stdlib.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
-enum { ACCEPT_BURST = 64 };
+enum {
+	SERVER_ACCEPTS_MAX = 32, /* a turn of the loop */
+	SERVER_LAST_ACCEPTS_MAX = 1024, /* at the stop */
+	SERVER_REFUSED_MAX = 64, /* connections over the limit that are told so */
+};
+static const double server_pause_sec = 0.2;
+static const double server_linger_sec = 3;
 
 struct http_listener {
-	struct list link; /* struct http_server::listeners */
+	struct list link;
 	struct http_server *server;
+	ev_io readable;
 	struct http_tls *tls;
-	ev_io acceptor;
 };
 
-static void http_server_on_second(struct ev_loop *loop, ev_timer *timer, int events);
+/* ---- shortage ---- */
 
-struct http_server *http_server_create(const struct http_server_options *options) {
-	struct http_server *server = mem_zalloc(sizeof *server);
-	server->options = *options;
-	server->trusted = http_trusted_create(options->trusted_proxies);
-	server->options.trusted_proxies = NULL;
-	list_init(&server->connections);
-	list_init(&server->listeners);
-	ev_timer_init(&server->every_second, http_server_on_second, 1, 1);
-	server->every_second.data = server;
-	ev_timer_start(options->loop, &server->every_second);
-	return server;
-}
-
-static void http_listener_refuse(int fd) {
-	static const char answer[] = "HTTP/1.1 503 Service Unavailable\r\nRetry-After: 5\r\n"
-								 "Content-Length: 0\r\nConnection: close\r\n\r\n";
-	if (send(fd, answer, sizeof answer - 1, MSG_NOSIGNAL | MSG_DONTWAIT) < 0) {
-		/* then the close says it */
+static void server_pause(struct http_server *server) {
+	server->is_paused = true;
+	struct http_listener *listener;
+	LIST_FOREACH (listener, &server->listeners, link) {
+		ev_io_stop(server->loop, &listener->readable);
 	}
-	(void)close(fd);
+	ev_timer_stop(server->loop, &server->resume);
+	ev_timer_set(&server->resume, server_pause_sec, 0);
+	ev_timer_start(server->loop, &server->resume);
 }
 
-static void http_listener_on_ready(struct ev_loop *loop, ev_io *watcher, int events) {
+static bool server_is_full(const struct http_server *server) {
+	size_t max = server->limits.max_connections;
+	return max > 0 && server->stats.open - server->refused_open >= max;
+}
+
+/* So full that not even a refusal is sent. */
+static bool server_is_crowded(const struct http_server *server) {
+	return server_is_full(server) && server->refused_open >= SERVER_REFUSED_MAX;
+}
+
+static void server_on_resume(struct ev_loop *loop, ev_timer *timer, int events) {
 	(void)events;
-	struct http_listener *listener = watcher->data;
+	struct http_server *server = timer->data;
+	if (server_is_crowded(server)) {
+		ev_timer_start(loop, timer);
+		return;
+	}
+	server->is_paused = false;
+	struct http_listener *listener;
+	LIST_FOREACH (listener, &server->listeners, link) {
+		ev_io_start(loop, &listener->readable);
+	}
+}
+
+/* ---- accepting ---- */
+
+static void server_adopt(struct http_listener *listener, int fd, const union http_address *peer) {
 	struct http_server *server = listener->server;
-	for (int i = 0; i < ACCEPT_BURST; i++) {
-		struct sockaddr_storage address = {0};
-		socklen_t bytes = sizeof address;
-		int fd =
-			accept4(watcher->fd, (struct sockaddr *)&address, &bytes, SOCK_NONBLOCK | SOCK_CLOEXEC);
-		if (fd < 0) {
-			if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM) {
-				log_error("connections not accepted error=\"%s\" cure=\"raise LimitNOFILE\"",
-					strerror(errno));
-				ev_io_stop(loop, watcher); /* tried again each second */
-			}
-			return;
-		}
-		if (server->open >= server->options.limits.max_connections) {
-			server->stats.refused++;
-			http_listener_refuse(fd);
-			continue;
-		}
-		server->stats.accepted++;
-		const int on = 1;
-		(void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on); /* not on unix sockets */
-		http_connection_open(server, fd, listener->tls, &address);
+	bool is_refused = server_is_full(server);
+	SSL *ssl = NULL;
+	server->stats.accepted++;
+	if (is_refused) {
+		server->stats.refused++;
+	}
+	if (listener->tls && !is_refused) {
+		ssl = http_tls_new_session(listener->tls);
+	}
+	if (listener->tls && (!ssl || SSL_set_fd(ssl, fd) != 1)) {
+		SSL_free(ssl);
+		(void)close(fd);
+		return;
+	}
+	http_connection_create(server, fd, ssl, peer, is_refused);
+	http_server_need_sweep(server);
+}
+
+/* False: no more for now. */
+static bool server_accept(struct http_listener *listener) {
+	struct http_server *server = listener->server;
+	if (server_is_crowded(server)) {
+		server_pause(server);
+		return false;
+	}
+	union http_address peer = {.any.sa_family = AF_UNSPEC};
+	socklen_t bytes = sizeof peer; /* a Unix peer's name does not fit and is not needed */
+	int fd = accept4(listener->readable.fd, &peer.any, &bytes, SOCK_NONBLOCK | SOCK_CLOEXEC);
+	if (fd >= 0) {
+		server_adopt(listener, fd, &peer);
+		return true;
+	}
+	switch (errno) {
+	case EAGAIN:
+		return false;
+	case EMFILE:
+	case ENFILE:
+	case ENOBUFS:
+	case ENOMEM:
+		log_warn("connections wait, the system is short of something error=\"%m\" "
+				 "cure=\"raise the limit of open files\"");
+		server_pause(server);
+		return false;
+	default:
+		return true; /* that connection is gone already */
+	}
+}
+
+static void server_on_acceptable(struct ev_loop *loop, ev_io *io, int events) {
+	(void)loop;
+	(void)events;
+	for (int i = 0; i < SERVER_ACCEPTS_MAX && server_accept(io->data); i++) {
 	}
 }
 
 void http_server_listen(struct http_server *server, int fd, struct http_tls *tls) {
+	int on = 1;
+	(void)setsockopt(
+		fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on); /* accepted sockets inherit it */
 	struct http_listener *listener = mem_zalloc(sizeof *listener);
 	listener->server = server;
 	listener->tls = tls;
 	list_init(&listener->link);
 	list_append(&server->listeners, &listener->link);
-	ev_io_init(&listener->acceptor, http_listener_on_ready, fd, EV_READ);
-	listener->acceptor.data = listener;
-	ev_io_start(server->options.loop, &listener->acceptor);
+	ev_io_init(&listener->readable, server_on_acceptable, fd, EV_READ);
+	listener->readable.data = listener;
+	ev_io_start(server->loop, &listener->readable);
 }
 
-static void http_server_on_second(struct ev_loop *loop, ev_timer *timer, int events) {
-	(void)events;
-	struct http_server *server = timer->data;
-	struct http_connection *connection, *tmp;
-	double now = ev_now(loop);
-	LIST_FOREACH_SAFE (connection, tmp, &server->connections, link) {
-		http_connection_check_time(connection, now);
-	}
-	struct http_listener *listener;
-	LIST_FOREACH (listener, &server->listeners, link) {
-		ev_io_start(loop, &listener->acceptor);
-	}
-}
-
-static void http_server_close_listeners(struct http_server *server) {
+static void server_close_listeners(struct http_server *server) {
 	struct http_listener *listener, *tmp;
 	LIST_FOREACH_SAFE (listener, tmp, &server->listeners, link) {
-		ev_io_stop(server->options.loop, &listener->acceptor);
-		(void)close(listener->acceptor.fd);
+		ev_io_stop(server->loop, &listener->readable);
+		(void)close(listener->readable.fd);
 		list_remove(&listener->link);
 		free(listener);
 	}
+	ev_timer_stop(server->loop, &server->resume);
+}
+
+/* ---- time limits ---- */
+
+void http_server_need_sweep(struct http_server *server) {
+	if (!ev_is_active(&server->sweep)) {
+		ev_timer_again(server->loop, &server->sweep);
+	}
+}
+
+static void server_on_sweep(struct ev_loop *loop, ev_timer *timer, int events) {
+	(void)events;
+	struct http_server *server = timer->data;
+	double now = ev_now(loop);
+	for (int kind = 0; kind < HTTP_TIMER_COUNT; kind++) {
+		struct http_connection *connection;
+		while ((connection = list_first(&server->timers[kind], struct http_connection, timed)) &&
+			   connection->timed_since + server->timer_sec[kind] <= now) {
+			http_connection_expire(connection); /* takes it off this list */
+		}
+	}
+	tls_pumps_sweep(server);
+	if (list_is_empty(&server->connections) && list_is_empty(&server->blocked_pumps)) {
+		ev_timer_stop(loop, timer);
+	}
+}
+
+void http_server_on_connection_closed(struct http_server *server) {
+	if (server->is_paused && !server_is_full(server) && !ev_is_pending(&server->resume)) {
+		ev_feed_event(server->loop, &server->resume, EV_TIMER);
+	}
+}
+
+/* ---- life ---- */
+
+static void server_set_timers(struct http_server *server) {
+	const struct http_limits *limits = &server->limits;
+	server->timer_sec[HTTP_TIMER_HANDSHAKE] = limits->head_sec;
+	server->timer_sec[HTTP_TIMER_HEAD] = limits->head_sec;
+	server->timer_sec[HTTP_TIMER_BODY] = limits->body_sec;
+	server->timer_sec[HTTP_TIMER_IDLE] = limits->idle_sec;
+	server->timer_sec[HTTP_TIMER_WRITE] = limits->body_sec;
+	server->timer_sec[HTTP_TIMER_LINGER] = server_linger_sec;
+	double sweep_sec = 8;
+	for (int kind = 0; kind < HTTP_TIMER_COUNT; kind++) {
+		list_init(&server->timers[kind]);
+		sweep_sec = server->timer_sec[kind] < sweep_sec ? server->timer_sec[kind] : sweep_sec;
+	}
+	sweep_sec = sweep_sec / 8 < 0.01 ? 0.01 : sweep_sec / 8;
+	ev_timer_init(&server->sweep, server_on_sweep, 0, sweep_sec);
+	ev_timer_init(&server->resume, server_on_resume, server_pause_sec, 0);
+	server->sweep.data = server->resume.data = server;
+}
+
+struct http_server *http_server_create(const struct http_server_options *options) {
+	struct http_server *server = mem_zalloc(sizeof *server);
+	server->loop = options->loop;
+	server->routes = options->routes;
+	server->limits = options->limits;
+	server->trusted = http_trusted_create(options->trusted_proxies);
+	list_init(&server->listeners);
+	list_init(&server->connections);
+	list_init(&server->pumps);
+	list_init(&server->blocked_pumps);
+	server_set_timers(server);
+	return server;
 }
 
 void http_server_stop(struct http_server *server) {
+	if (server->is_stopping) {
+		return;
+	}
+	struct http_listener *listener;
+	LIST_FOREACH (listener, &server->listeners, link) {
+		/* Those in the queue were told that they are connected; serve them too. */
+		for (int i = 0; i < SERVER_LAST_ACCEPTS_MAX && server_accept(listener); i++) {
+		}
+	}
 	server->is_stopping = true;
-	http_server_close_listeners(server);
+	server_close_listeners(server);
 	struct http_connection *connection, *tmp;
 	LIST_FOREACH_SAFE (connection, tmp, &server->connections, link) {
-		if (connection->state == HTTP_HANDSHAKE ||
-			(connection->state == HTTP_READ_HEAD && buffer_length(&connection->in) == 0 &&
-				buffer_length(&connection->out) == 0)) {
-			http_connection_close(connection);
-		}
+		http_connection_stop(connection);
 	}
 }
 
 bool http_server_is_idle(const struct http_server *server) {
-	struct http_connection *connection;
+	const struct http_connection *connection;
 	LIST_FOREACH (connection, &server->connections, link) {
-		if (connection->request || buffer_length(&connection->out) > 0) {
+		if (connection->phase != HTTP_PHASE_IDLE && connection->phase != HTTP_PHASE_LINGER &&
+			connection->phase != HTTP_PHASE_HANDSHAKE) {
 			return false;
 		}
 	}
@@ -133,19 +243,25 @@ bool http_server_is_idle(const struct http_server *server) {
 
 void http_server_get_stats(const struct http_server *server, struct http_server_stats *out_stats) {
 	*out_stats = server->stats;
-	out_stats->open = server->open;
 }
 
 void http_server_destroy(struct http_server *server) {
 	if (!server) {
 		return;
 	}
-	http_server_close_listeners(server);
-	struct http_connection *connection, *tmp;
-	LIST_FOREACH_SAFE (connection, tmp, &server->connections, link) {
-		http_connection_close(connection);
+	server_close_listeners(server);
+	server->is_paused = false;
+	while (!list_is_empty(&server->connections)) {
+		http_connection_close(list_first(&server->connections, struct http_connection, link));
 	}
-	ev_timer_stop(server->options.loop, &server->every_second);
+	tls_pumps_destroy(server);
+	ev_timer_stop(server->loop, &server->sweep);
+	while (server->spare) {
+		struct http_request *request = server->spare;
+		server->spare = request->data;
+		free(request->text);
+		free(request);
+	}
 	http_trusted_destroy(server->trusted);
 	free(server);
 }

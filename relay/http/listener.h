@@ -31,8 +31,8 @@ struct http_trusted; /* trusted proxies */
 
 struct http_limits {
 	double head_sec, body_sec, idle_sec; /* 15, 60, 75 */
-	unsigned tcp_user_timeout_ms; /* on sockets that became WebSockets */
-	size_t max_connections; /* beyond it: 503 and close, then not accepted */
+	unsigned tcp_user_timeout_ms; /* on sockets that became WebSockets; 0: as the system does */
+	size_t max_connections; /* beyond it: 503 and close, then not accepted; 0: no limit */
 };
 struct http_server_stats {
 	uint64_t accepted, refused, timed_out, bad_requests;

@@ -1,31 +1,119 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The handler's view of a request, and the printing of answers. */
+/* One request as its handler sees it; it outlives its socket. */
 #include "relay/http/request.h"
 #include "common/mem.h"
 #include "relay/http/connection.h"
+#include "relay/http/trusted.h"
 #include <assert.h>
-#include <stdio.h>
 #include <stdlib.h>
 
-enum { ANSWER_HEAD_MAX = 4096 };
+static void request_reset(struct http_request *request) {
+	request->data = NULL;
+	request->on_body = NULL;
+	request->on_body_ctx = NULL;
+	request->limit_bytes = 0;
+	request->scanned = request->head_end = request->input_at = 0;
+	http_chunks_init(&request->chunks);
+	request->drained = 0;
+	free(request->body);
+	request->body = NULL;
+	request->body_bytes = request->body_capacity = 0;
+	request->is_body_done = request->is_continue_sent = false;
+	request->is_peer_known = request->is_broken = false;
+	request->head.method = HTTP_OTHER;
+}
+
+struct http_request *http_request_create(struct http_server *server) {
+	struct http_request *request = server->spare;
+	if (request) {
+		server->spare = request->data;
+		server->spare_count--;
+	} else {
+		request = mem_alloc(sizeof *request);
+		request->text = mem_alloc(HTTP_TEXT_BYTES);
+		request->capacity = HTTP_TEXT_BYTES;
+		request->body = NULL;
+	}
+	request->used = 0;
+	request_reset(request);
+	return request;
+}
+
+void http_request_recycle(struct http_request *request) {
+	size_t behind = request->used - request->input_at;
+	memmove(request->text, request->text + request->input_at, behind);
+	request->used = behind;
+	request_reset(request);
+}
+
+void http_request_release(struct http_request *request, struct http_server *server) {
+	free(request->body);
+	request->body = NULL;
+	request->connection = NULL;
+	if (server && server->spare_count < HTTP_SPARE_REQUESTS &&
+		request->capacity == HTTP_TEXT_BYTES) {
+		request->data = server->spare;
+		server->spare = request;
+		server->spare_count++;
+		return;
+	}
+	free(request->text);
+	free(request);
+}
 
 const struct http_head *http_request_head(const struct http_request *request) {
 	return &request->head;
 }
 
-const struct http_peer *http_request_peer(const struct http_request *request) {
+/* An address of the form ::ffff:1.2.3.4 is the IPv4 one. */
+static void request_set_address(struct http_peer *peer, const union http_address *address) {
+	memset(&peer->address, 0, sizeof peer->address);
+	if (address->any.sa_family == AF_INET) {
+		memcpy(&peer->address, &address->v4, sizeof address->v4);
+	} else if (address->any.sa_family == AF_INET6) {
+		if (IN6_IS_ADDR_V4MAPPED(&address->v6.sin6_addr)) {
+			struct sockaddr_in v4 = {.sin_family = AF_INET, .sin_port = address->v6.sin6_port};
+			memcpy(&v4.sin_addr, &address->v6.sin6_addr.s6_addr[12], 4);
+			memcpy(&peer->address, &v4, sizeof v4);
+		} else {
+			memcpy(&peer->address, &address->v6, sizeof address->v6);
+		}
+	} else {
+		peer->address.ss_family = AF_UNSPEC;
+	}
+}
+
+const struct http_peer *http_request_peer(const struct http_request *constant) {
+	/* Worked out at the first question, for most requests never ask. */
+	struct http_request *request = (struct http_request *)constant;
+	if (!request->is_peer_known) {
+		const struct http_connection *connection = request->connection;
+		assert(connection);
+		request_set_address(&request->peer, &connection->peer);
+		request->peer.is_secure = connection->ssl != NULL;
+		if (connection->server->trusted) {
+			http_trusted_resolve(connection->server->trusted, &request->head, &request->peer);
+		}
+		request->is_peer_known = true;
+	}
 	return &request->peer;
 }
 
 const struct slice *http_request_header(
 	const struct http_request *request, const char *name, size_t *out_count) {
+	const struct http_head *head = &request->head;
 	const struct slice *first = NULL;
-	size_t count = 0, len = strlen(name);
-	for (size_t i = 0; i < request->head.header_count; i++) {
-		const struct http_header *header = &request->head.headers[i];
+	size_t len = strlen(name), count = 0;
+	for (size_t i = 0; i < head->header_count; i++) {
+		const struct http_header *header = &head->headers[i];
 		if (header->name.len == len && strncasecmp(header->name.data, name, len) == 0) {
-			first = first ? first : &header->value;
 			count++;
+			if (!first) {
+				first = &header->value;
+			}
+			if (!out_count) {
+				break;
+			}
 		}
 	}
 	if (out_count) {
@@ -35,7 +123,7 @@ const struct slice *http_request_header(
 }
 
 bool http_request_is_orphan(const struct http_request *request) {
-	return !request->connection;
+	return request->connection == NULL;
 }
 
 void http_request_set_data(struct http_request *request, void *data) {
@@ -46,134 +134,72 @@ void *http_request_data(const struct http_request *request) {
 	return request->data;
 }
 
-static void http_request_free(struct http_request *request) {
-	buffer_finish(&request->body);
-	free(request);
-}
-
-/* ---- body ---- */
-
 void http_request_read_body(
 	struct http_request *request, size_t limit_bytes, http_body_fn *done, void *ctx) {
 	if (!request->connection) {
+		request->is_broken = true;
 		done(request, HTTP_BODY_BROKEN, (struct slice){NULL, 0}, ctx);
-		http_request_free(request);
+		http_request_release(request, NULL);
 		return;
 	}
-	if (request->head.has_content_length && request->head.content_length > limit_bytes) {
-		done(request, HTTP_BODY_TOO_LARGE, (struct slice){NULL, 0}, ctx);
-		return;
-	}
-	if (request->body_is_complete) {
-		done(request, HTTP_BODY_OK, request->inline_body, ctx);
-		return;
-	}
+	request->limit_bytes = limit_bytes;
 	request->on_body = done;
-	request->body_ctx = ctx;
-	request->body_limit = limit_bytes;
-	buffer_init(&request->body, limit_bytes);
-	http_connection_start_body(request->connection);
-}
-
-/* ---- answers ---- */
-
-static const char *http_reason(int status) {
-	static const struct {
-		int status;
-		const char *reason;
-	} reasons[] = {
-		{201, "Created"},
-		{200, "OK"},
-		{204, "No Content"},
-		{400, "Bad Request"},
-		{401, "Unauthorized"},
-		{403, "Forbidden"},
-		{404, "Not Found"},
-		{405, "Method Not Allowed"},
-		{408, "Request Timeout"},
-		{410, "Gone"},
-		{413, "Payload Too Large"},
-		{414, "URI Too Long"},
-		{415, "Unsupported Media Type"},
-		{417, "Expectation Failed"},
-		{429, "Too Many Requests"},
-		{431, "Request Header Fields Too Large"},
-		{500, "Internal Server Error"},
-		{501, "Not Implemented"},
-		{503, "Service Unavailable"},
-		{505, "HTTP Version Not Supported"},
-	};
-	for (size_t i = 0; i < sizeof reasons / sizeof reasons[0]; i++) {
-		if (reasons[i].status == status) {
-			return reasons[i].reason;
-		}
-	}
-	return "Unknown";
-}
-
-/* Appends pieces to a head of bounded size; ours always fits. */
-struct answer_text {
-	char data[ANSWER_HEAD_MAX];
-	size_t len;
-};
-
-static void answer_add(struct answer_text *text, const char *piece) {
-	size_t len = strlen(piece);
-	assert(text->len + len < sizeof text->data);
-	memcpy(text->data + text->len, piece, len);
-	text->len += len;
-}
-
-static void answer_print(
-	struct answer_text *text, const struct http_answer *answer, bool keep_alive) {
-	char number[40];
-	text->len = (size_t)snprintf(text->data, sizeof text->data, "HTTP/1.1 %d ", answer->status);
-	answer_add(text, http_reason(answer->status));
-	for (size_t i = 0; i < answer->header_count; i++) {
-		answer_add(text, "\r\n");
-		answer_add(text, answer->headers[i].name);
-		answer_add(text, ": ");
-		answer_add(text, answer->headers[i].value);
-	}
-	if (answer->content_type) {
-		answer_add(text, "\r\nContent-Type: ");
-		answer_add(text, answer->content_type);
-	}
-	if (answer->status != 204) { /* RFC 9110 8.6 */
-		(void)snprintf(number, sizeof number, "\r\nContent-Length: %zu", answer->body.len);
-		answer_add(text, number);
-	}
-	answer_add(text, keep_alive ? "\r\n\r\n" : "\r\nConnection: close\r\n\r\n");
+	request->on_body_ctx = ctx;
+	http_connection_begin_body(request->connection);
 }
 
 void http_request_answer(struct http_request *request, const struct http_answer *answer) {
-	struct http_connection *connection = request->connection;
-	if (connection) {
-		bool keep_alive =
-			request->head.keep_alive && !answer->close && !connection->server->is_stopping;
-		uint64_t unread = request->body_is_complete ? 0 : request->body_left;
-		bool waits_for_continue = request->head.expects_continue && !request->continue_was_sent;
-		if (!request->body_is_complete &&
-			(request->head.is_chunked || waits_for_continue || unread > HTTP_DRAIN_MAX_BYTES)) {
-			keep_alive = false;
-		}
-		struct answer_text text;
-		answer_print(&text, answer, keep_alive);
-		bool has_body = request->head.method != HTTP_HEAD;
-		connection->drain_left = (size_t)(keep_alive ? unread : 0);
-		connection->holds++;
-		http_connection_send(
-			connection, text.data, text.len, has_body ? answer->body : (struct slice){NULL, 0});
-		connection->holds--;
-		http_connection_finish_request(connection, request, !keep_alive);
+	if (request->is_broken) {
+		return; /* ends with the callback that said so */
 	}
-	http_request_free(request);
+	if (!request->connection) {
+		http_request_release(request, NULL);
+		return;
+	}
+	http_connection_answer(request->connection, answer);
+}
+
+/* The bytes of an upgrade for another parser: without empty lines before it, its target as path
+ * and query only. */
+static char *request_copy_bytes(const struct http_request *request, size_t *out_bytes) {
+	const struct http_head *head = &request->head;
+	const char *start = request->text, *end = request->text + request->used;
+	while (*start == '\r' || *start == '\n') {
+		start++;
+	}
+	if (head->target.data == head->path.data) {
+		*out_bytes = (size_t)(end - start);
+		return mem_dup(start, *out_bytes);
+	}
+	const char *behind = head->target.data + head->target.len;
+	size_t before_bytes = (size_t)(head->target.data - start);
+	size_t behind_bytes = (size_t)(end - behind);
+	size_t mark = head->query.len > 0 ? 1 : 0;
+	char *bytes = mem_alloc(before_bytes + head->path.len + mark + head->query.len + behind_bytes);
+	char *p = mempcpy(bytes, start, before_bytes);
+	p = mempcpy(p, head->path.data, head->path.len);
+	if (mark) {
+		*p++ = '?';
+		p = mempcpy(p, head->query.data, head->query.len);
+	}
+	p = mempcpy(p, behind, behind_bytes);
+	*out_bytes = (size_t)(p - bytes);
+	return bytes;
 }
 
 bool http_request_take_upgrade(
 	struct http_request *request, int *out_fd, char **take_bytes, size_t *out_bytes) {
-	bool taken = request->connection && http_connection_give_up(request->connection, request,
-											out_fd, take_bytes, out_bytes);
-	http_request_free(request);
-	return taken;
+	struct http_connection *connection = request->connection;
+	assert(request->head.is_websocket_upgrade);
+	if (!connection) {
+		http_request_release(request, NULL);
+		return false;
+	}
+	int fd = http_connection_detach(connection);
+	if (fd >= 0) {
+		*out_fd = fd;
+		*take_bytes = request_copy_bytes(request, out_bytes);
+	}
+	http_request_release(request, NULL);
+	return fd >= 0;
 }

@@ -1,188 +1,238 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Carries an upgraded TLS connection between its session and one end of a socketpair, whose other
- * end speaks plain text. */
-#include "common/buffer.h"
+/* Carries an upgraded TLS connection to a plain socket; holds no buffer unless a side is slow. */
 #include "common/mem.h"
 #include "relay/http/connection.h"
 #include <errno.h>
-#include <openssl/err.h>
-#include <stdlib.h>
+#include <fcntl.h>
+#include <poll.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
-enum { PUMP_PIECE_BYTES = 16384, PUMP_HELD_MAX_BYTES = 65536 };
-
-/* Idle it holds no buffers: what one side has and the other cannot take is kept, and the side not
- * read meanwhile. */
-struct tls_pump {
-	struct ev_loop *loop;
-	SSL *ssl;
-	int tls_fd, plain_fd;
-	ev_io tls_reader, tls_writer, plain_reader, plain_writer;
-	struct buffer to_plain, to_tls;
+enum {
+	PUMP_PIECE_BYTES = 16384, /* a TLS record */
+	PUMP_READS_MAX = 8, /* a turn of the loop */
+	PUMP_SOCKET_BYTES = 16384, /* of the socketpair */
 };
 
-static void tls_pump_close(struct tls_pump *pump) {
-	ev_io *const watchers[] = {
-		&pump->tls_reader, &pump->tls_writer, &pump->plain_reader, &pump->plain_writer};
-	for (size_t i = 0; i < sizeof watchers / sizeof watchers[0]; i++) {
-		ev_io_stop(pump->loop, watchers[i]);
-	}
-	(void)SSL_shutdown(pump->ssl);
-	ERR_clear_error();
-	SSL_free(pump->ssl);
-	(void)close(pump->tls_fd);
-	(void)close(pump->plain_fd);
-	buffer_finish(&pump->to_plain);
-	buffer_finish(&pump->to_tls);
+/* What the receiving side did not take. */
+struct pump_rest {
+	char *data; /* NULL: nothing waits */
+	size_t bytes, sent;
+};
+
+struct tls_pump {
+	struct http_server *server;
+	struct list link;
+	SSL *ssl;
+	ev_io client_in, client_out, pair_in, pair_out;
+	struct pump_rest to_client, to_pair;
+};
+
+/* One loop a process, and nothing stays here between two calls. */
+static char pump_piece[PUMP_PIECE_BYTES];
+
+static void pump_destroy(struct tls_pump *pump) {
+	struct ev_loop *loop = pump->server->loop;
+	ev_io_stop(loop, &pump->client_in);
+	ev_io_stop(loop, &pump->client_out);
+	ev_io_stop(loop, &pump->pair_in);
+	ev_io_stop(loop, &pump->pair_out);
+	list_remove(&pump->link);
+	http_tls_end_session(pump->ssl);
+	(void)close(pump->client_in.fd);
+	(void)close(pump->pair_in.fd);
+	free(pump->to_client.data);
+	free(pump->to_pair.data);
 	free(pump);
 }
 
-static void tls_pump_watch(struct tls_pump *pump, ev_io *watcher, bool wanted) {
-	if (wanted) {
-		ev_io_start(pump->loop, watcher);
-	} else {
-		ev_io_stop(pump->loop, watcher);
-	}
+static ssize_t pump_send_pair(struct tls_pump *pump, const char *data, size_t bytes) {
+	ssize_t sent = send(pump->pair_in.fd, data, bytes, MSG_NOSIGNAL);
+	return sent < 0 ? -errno : sent;
 }
 
-/* Sends what is held for the plain side. False when that side has gone. */
-static bool tls_pump_flush_plain(struct tls_pump *pump) {
-	struct buffer *held = &pump->to_plain;
-	while (buffer_length(held) > 0) {
-		ssize_t n = send(pump->plain_fd, buffer_begin(held), buffer_length(held), MSG_NOSIGNAL);
-		if (n < 0 && errno != EAGAIN && errno != EINTR) {
-			return false;
+static ssize_t pump_send_client(struct tls_pump *pump, const char *data, size_t bytes) {
+	return http_tls_send(pump->ssl, data, bytes);
+}
+
+typedef ssize_t pump_send_fn(struct tls_pump *pump, const char *data, size_t bytes);
+
+/* Sends until all is gone or the side blocks; 0, -EAGAIN, or the error that ends the pump. */
+static ssize_t pump_push(struct tls_pump *pump, pump_send_fn *send_piece, const char *data,
+	size_t bytes, size_t *out_sent) {
+	size_t done = 0;
+	ssize_t result = 0;
+	while (done < bytes) {
+		ssize_t sent = send_piece(pump, data + done, bytes - done);
+		if (sent == -EINTR) {
+			continue;
 		}
-		if (n < 0) {
+		if (sent < 0) {
+			result = sent;
 			break;
 		}
-		buffer_consume(held, (size_t)n);
+		done += (size_t)sent;
 	}
-	if (buffer_length(held) == 0) {
-		buffer_finish(held);
-	}
-	tls_pump_watch(pump, &pump->plain_writer, buffer_length(held) > 0);
-	tls_pump_watch(pump, &pump->tls_reader, buffer_length(held) == 0);
-	return true;
+	*out_sent = done;
+	return result;
 }
 
-/* What a TLS call that did no work waits for. False when the session is over. */
-static bool tls_pump_goes_on(struct tls_pump *pump, int result) {
-	switch (SSL_get_error(pump->ssl, result)) {
-	case SSL_ERROR_WANT_READ:
-		return true;
-	case SSL_ERROR_WANT_WRITE:
-		ev_io_start(pump->loop, &pump->tls_writer);
-		return true;
-	default:
-		ERR_clear_error();
-		return false;
-	}
+static void pump_keep(struct pump_rest *rest, const char *data, size_t bytes) {
+	*rest = (struct pump_rest){mem_dup(data, bytes), bytes, 0};
 }
 
-static bool tls_pump_flush_tls(struct tls_pump *pump) {
-	struct buffer *held = &pump->to_tls;
-	ev_io_stop(pump->loop, &pump->tls_writer);
-	while (buffer_length(held) > 0) {
-		int n = SSL_write(pump->ssl, buffer_begin(held), (int)buffer_length(held));
-		if (n <= 0) {
-			if (!tls_pump_goes_on(pump, n)) {
-				return false;
-			}
-			break;
+/* Sends what waits. 0 when nothing waits any more. */
+static ssize_t pump_flush(struct tls_pump *pump, pump_send_fn *send_piece, struct pump_rest *rest) {
+	size_t sent;
+	ssize_t result =
+		pump_push(pump, send_piece, rest->data + rest->sent, rest->bytes - rest->sent, &sent);
+	rest->sent += sent;
+	if (result == 0) {
+		free(rest->data);
+		*rest = (struct pump_rest){0};
+	}
+	return result;
+}
+
+/* From the client to the pair. */
+static void pump_on_client_readable(struct ev_loop *loop, ev_io *io, int events) {
+	(void)events;
+	struct tls_pump *pump = io->data;
+	for (int i = 0; i < PUMP_READS_MAX; i++) {
+		ssize_t bytes = http_tls_receive(pump->ssl, pump_piece, sizeof pump_piece);
+		if (bytes == -EAGAIN) {
+			return;
 		}
-		buffer_consume(held, (size_t)n);
-	}
-	if (buffer_length(held) == 0) {
-		buffer_finish(held);
-	}
-	tls_pump_watch(pump, &pump->plain_reader, buffer_length(held) == 0);
-	return true;
-}
-
-static bool tls_pump_read_tls(struct tls_pump *pump) {
-	char piece[PUMP_PIECE_BYTES];
-	while (buffer_length(&pump->to_plain) == 0) {
-		int n = SSL_read(pump->ssl, piece, sizeof piece);
-		if (n <= 0) {
-			return tls_pump_goes_on(pump, n);
+		if (bytes <= 0) {
+			pump_destroy(pump);
+			return;
 		}
-		if (!buffer_append(&pump->to_plain, piece, (size_t)n) || !tls_pump_flush_plain(pump)) {
-			return false;
+		size_t sent;
+		ssize_t result = pump_push(pump, pump_send_pair, pump_piece, (size_t)bytes, &sent);
+		if (result == -EAGAIN) {
+			pump_keep(&pump->to_pair, pump_piece + sent, (size_t)bytes - sent);
+			ev_io_stop(loop, &pump->client_in);
+			ev_io_start(loop, &pump->pair_out);
+			return;
+		}
+		if (result < 0) {
+			pump_destroy(pump);
+			return;
 		}
 	}
-	return true;
-}
-
-static bool tls_pump_read_plain(struct tls_pump *pump) {
-	char piece[PUMP_PIECE_BYTES];
-	ssize_t n = recv(pump->plain_fd, piece, sizeof piece, 0);
-	if (n < 0) {
-		return errno == EAGAIN || errno == EINTR;
+	if (SSL_has_pending(pump->ssl)) {
+		ev_feed_event(loop, &pump->client_in, EV_READ);
 	}
-	return n > 0 && buffer_append(&pump->to_tls, piece, (size_t)n) && tls_pump_flush_tls(pump);
 }
 
-static void tls_pump_on_tls_readable(struct ev_loop *loop, ev_io *watcher, int events) {
-	(void)loop;
+static void pump_on_pair_writable(struct ev_loop *loop, ev_io *io, int events) {
 	(void)events;
-	struct tls_pump *pump = watcher->data;
-	if (!tls_pump_read_tls(pump)) {
-		tls_pump_close(pump);
+	struct tls_pump *pump = io->data;
+	ssize_t result = pump_flush(pump, pump_send_pair, &pump->to_pair);
+	if (result == -EAGAIN) {
+		return;
 	}
+	if (result < 0) {
+		pump_destroy(pump);
+		return;
+	}
+	ev_io_stop(loop, &pump->pair_out);
+	ev_io_start(loop, &pump->client_in);
+	ev_feed_event(loop, &pump->client_in, EV_READ); /* the session may hold records already */
 }
 
-static void tls_pump_on_tls_writable(struct ev_loop *loop, ev_io *watcher, int events) {
-	(void)loop;
+/* From the pair to the client. */
+static void pump_on_pair_readable(struct ev_loop *loop, ev_io *io, int events) {
 	(void)events;
-	struct tls_pump *pump = watcher->data;
-	if (!tls_pump_flush_tls(pump) || !tls_pump_read_tls(pump)) {
-		tls_pump_close(pump);
+	struct tls_pump *pump = io->data;
+	ssize_t bytes = recv(pump->pair_in.fd, pump_piece, sizeof pump_piece, 0);
+	if (bytes < 0 && (errno == EAGAIN || errno == EINTR)) {
+		return;
+	}
+	if (bytes <= 0) {
+		pump_destroy(pump);
+		return;
+	}
+	size_t sent;
+	ssize_t result = pump_push(pump, pump_send_client, pump_piece, (size_t)bytes, &sent);
+	if (result == -EAGAIN) {
+		pump_keep(&pump->to_client, pump_piece + sent, (size_t)bytes - sent);
+		ev_io_stop(loop, &pump->pair_in);
+		ev_io_start(loop, &pump->client_out);
+		list_remove(&pump->link);
+		list_append(&pump->server->blocked_pumps, &pump->link);
+		http_server_need_sweep(pump->server);
+	} else if (result < 0) {
+		pump_destroy(pump);
 	}
 }
 
-static void tls_pump_on_plain_readable(struct ev_loop *loop, ev_io *watcher, int events) {
-	(void)loop;
+static void pump_on_client_writable(struct ev_loop *loop, ev_io *io, int events) {
 	(void)events;
-	struct tls_pump *pump = watcher->data;
-	if (!tls_pump_read_plain(pump)) {
-		tls_pump_close(pump);
+	struct tls_pump *pump = io->data;
+	ssize_t result = pump_flush(pump, pump_send_client, &pump->to_client);
+	if (result == -EAGAIN) {
+		return;
 	}
+	if (result < 0) {
+		pump_destroy(pump);
+		return;
+	}
+	ev_io_stop(loop, &pump->client_out);
+	ev_io_start(loop, &pump->pair_in);
+	list_remove(&pump->link);
+	list_append(&pump->server->pumps, &pump->link);
 }
 
-static void tls_pump_on_plain_writable(struct ev_loop *loop, ev_io *watcher, int events) {
-	(void)loop;
-	(void)events;
-	struct tls_pump *pump = watcher->data;
-	/* Bytes may wait inside the session, of which the socket says nothing. */
-	if (!tls_pump_flush_plain(pump) || !tls_pump_read_tls(pump)) {
-		tls_pump_close(pump);
-	}
+/* A slow client shall be felt at the other end soon; without it the pump works all the same. */
+static void pump_tune(const int pair[2]) {
+	int bytes = PUMP_SOCKET_BYTES;
+	(void)setsockopt(pair[0], SOL_SOCKET, SO_SNDBUF, &bytes, sizeof bytes);
+	(void)setsockopt(pair[1], SOL_SOCKET, SO_SNDBUF, &bytes, sizeof bytes);
 }
 
-int http_tls_pump_start(struct ev_loop *loop, SSL *ssl, int fd) {
+int tls_pump_create(struct http_server *server, SSL *ssl, int fd) {
 	int pair[2];
 	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, pair) < 0) {
 		int error = -errno;
-		SSL_free(ssl);
+		http_tls_end_session(ssl);
 		(void)close(fd);
 		return error;
 	}
+	pump_tune(pair);
 	struct tls_pump *pump = mem_zalloc(sizeof *pump);
-	pump->loop = loop;
+	pump->server = server;
 	pump->ssl = ssl;
-	pump->tls_fd = fd;
-	pump->plain_fd = pair[0];
-	buffer_init(&pump->to_plain, PUMP_HELD_MAX_BYTES);
-	buffer_init(&pump->to_tls, PUMP_HELD_MAX_BYTES);
-	ev_io_init(&pump->tls_reader, tls_pump_on_tls_readable, fd, EV_READ);
-	ev_io_init(&pump->tls_writer, tls_pump_on_tls_writable, fd, EV_WRITE);
-	ev_io_init(&pump->plain_reader, tls_pump_on_plain_readable, pair[0], EV_READ);
-	ev_io_init(&pump->plain_writer, tls_pump_on_plain_writable, pair[0], EV_WRITE);
-	pump->tls_reader.data = pump->tls_writer.data = pump;
-	pump->plain_reader.data = pump->plain_writer.data = pump;
-	ev_io_start(loop, &pump->tls_reader);
-	ev_io_start(loop, &pump->plain_reader);
+	list_init(&pump->link);
+	list_append(&server->pumps, &pump->link);
+	ev_io_init(&pump->client_in, pump_on_client_readable, fd, EV_READ);
+	ev_io_init(&pump->client_out, pump_on_client_writable, fd, EV_WRITE);
+	ev_io_init(&pump->pair_in, pump_on_pair_readable, pair[0], EV_READ);
+	ev_io_init(&pump->pair_out, pump_on_pair_writable, pair[0], EV_WRITE);
+	pump->client_in.data = pump->client_out.data = pump;
+	pump->pair_in.data = pump->pair_out.data = pump;
+	ev_io_start(server->loop, &pump->client_in);
+	ev_io_start(server->loop, &pump->pair_in);
+	ev_feed_event(server->loop, &pump->client_in, EV_READ); /* what the session holds already */
 	return pair[1];
+}
+
+/* The pair's other end may close while we wait for the client and do not read it. */
+void tls_pumps_sweep(struct http_server *server) {
+	struct tls_pump *pump, *tmp;
+	LIST_FOREACH_SAFE (pump, tmp, &server->blocked_pumps, link) {
+		struct pollfd ask = {.fd = pump->pair_in.fd, .events = POLLRDHUP};
+		if (poll(&ask, 1, 0) > 0) {
+			(void)pump_flush(pump, pump_send_client, &pump->to_client);
+			pump_destroy(pump);
+		}
+	}
+}
+
+void tls_pumps_destroy(struct http_server *server) {
+	list_splice(&server->pumps, &server->blocked_pumps);
+	struct tls_pump *pump, *tmp;
+	LIST_FOREACH_SAFE (pump, tmp, &server->pumps, link) {
+		pump_destroy(pump);
+	}
 }

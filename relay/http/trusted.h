@@ -4,9 +4,9 @@
 #include "relay/http/request.h"
 
 struct http_trusted; /* addresses, networks, or "unix" */
-struct http_trusted *http_trusted_create(const char *const *proxies);
+struct http_trusted *http_trusted_create(const char *const *proxies); /* NULL when none */
 void http_trusted_destroy(struct http_trusted *trusted);
-/* Replaces peer by what X-Forwarded-For and X-Forwarded-Proto say, if the socket's peer is trusted.
- */
+/* Replaces peer by what X-Forwarded-For (else Forwarded) and X-Forwarded-Proto say, if the socket's
+ * peer is trusted. */
 void http_trusted_resolve(
 	const struct http_trusted *trusted, const struct http_head *head, struct http_peer *peer);
