@@ -54,16 +54,6 @@ void log_set_areas(const char *areas) {
 	atomic_store(&log_areas, place);
 }
 
-bool log_level_parse(const char *text, enum log_level *out_level) {
-	for (int level = 0; level < LOG_LEVEL_COUNT; level++) {
-		if (strcasecmp(text, log_levels[level].name) == 0) {
-			*out_level = (enum log_level)level;
-			return true;
-		}
-	}
-	return false;
-}
-
 static bool log_area_is_listed(const char *areas, const char *area) {
 	size_t len = strlen(area);
 	for (const char *at = areas; *at;) {

@@ -21,7 +21,6 @@ void log_set_level(enum log_level level);
 void log_set_format(enum log_format format);
 /* Limits debug lines to areas, "device,store"; NULL or "" means all. Copied. */
 void log_set_areas(const char *areas);
-bool log_level_parse(const char *text, enum log_level *out_level);
 bool log_is_debug(const char *area);
 
 void log_write(enum log_level level, const char *format, ...) __attribute__((format(printf, 2, 3)));

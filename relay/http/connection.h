@@ -58,7 +58,7 @@ struct http_server {
 	double timer_sec[HTTP_TIMER_COUNT];
 	ev_timer sweep; /* runs while there are connections or pumps */
 	ev_timer resume; /* accepts again after a shortage */
-	struct http_request *spare; /* linked through `data` */
+	struct http_request *spare; /* linked by next_spare */
 	size_t spare_count;
 	size_t refused_open; /* connections that only get their 503; they take no place */
 	int64_t date_sec; /* of date, 0 at first */
@@ -68,7 +68,7 @@ struct http_server {
 
 struct http_request {
 	struct http_connection *connection; /* NULL: an orphan */
-	void *data;
+	struct http_request *next_spare;
 	http_body_fn *on_body;
 	void *on_body_ctx;
 	size_t limit_bytes; /* of the body */

@@ -258,7 +258,7 @@ void http_server_destroy(struct http_server *server) {
 	ev_timer_stop(server->loop, &server->sweep);
 	while (server->spare) {
 		struct http_request *request = server->spare;
-		server->spare = request->data;
+		server->spare = request->next_spare;
 		free(request->text);
 		free(request);
 	}

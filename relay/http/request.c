@@ -8,7 +8,7 @@
 #include <stdlib.h>
 
 static void request_reset(struct http_request *request) {
-	request->data = NULL;
+	request->next_spare = NULL;
 	request->on_body = NULL;
 	request->on_body_ctx = NULL;
 	request->limit_bytes = 0;
@@ -26,7 +26,7 @@ static void request_reset(struct http_request *request) {
 struct http_request *http_request_create(struct http_server *server) {
 	struct http_request *request = server->spare;
 	if (request) {
-		server->spare = request->data;
+		server->spare = request->next_spare;
 		server->spare_count--;
 	} else {
 		request = mem_alloc(sizeof *request);
@@ -52,7 +52,7 @@ void http_request_release(struct http_request *request, struct http_server *serv
 	request->connection = NULL;
 	if (server && server->spare_count < HTTP_SPARE_REQUESTS &&
 		request->capacity == HTTP_TEXT_BYTES) {
-		request->data = server->spare;
+		request->next_spare = server->spare;
 		server->spare = request;
 		server->spare_count++;
 		return;
@@ -124,14 +124,6 @@ const struct slice *http_request_header(
 
 bool http_request_is_orphan(const struct http_request *request) {
 	return request->connection == NULL;
-}
-
-void http_request_set_data(struct http_request *request, void *data) {
-	request->data = data;
-}
-
-void *http_request_data(const struct http_request *request) {
-	return request->data;
 }
 
 void http_request_read_body(

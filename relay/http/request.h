@@ -30,9 +30,6 @@ const struct slice *http_request_header(
 	const struct http_request *request, const char *name, size_t *out_count);
 /* No client is listening any more. */
 bool http_request_is_orphan(const struct http_request *request);
-/* A place for the handler's operation; NULL at first. */
-void http_request_set_data(struct http_request *request, void *data);
-void *http_request_data(const struct http_request *request);
 
 enum http_body_result {
 	HTTP_BODY_OK,

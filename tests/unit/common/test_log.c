@@ -174,18 +174,6 @@ static void fatal_is_said_and_ends(void **state) {
 	assert_string_equal(lines[0], "<3>cannot go on\n");
 }
 
-static void parses_levels(void **state) {
-	(void)state;
-	enum log_level level = LOG_LEVEL_INFO;
-	assert_true(log_level_parse("error", &level));
-	assert_int_equal(level, LOG_LEVEL_ERROR);
-	assert_true(log_level_parse("debug", &level));
-	assert_int_equal(level, LOG_LEVEL_DEBUG);
-	assert_false(log_level_parse("", &level));
-	assert_false(log_level_parse("debugger", &level));
-	assert_int_equal(level, LOG_LEVEL_DEBUG);
-}
-
 int main(void) {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(text_has_time_and_level),
@@ -194,7 +182,6 @@ int main(void) {
 		cmocka_unit_test(nothing_forges_a_line),
 		cmocka_unit_test(long_lines_are_cut),
 		cmocka_unit_test(fatal_is_said_and_ends),
-		cmocka_unit_test(parses_levels),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
