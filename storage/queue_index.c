@@ -258,14 +258,20 @@ void queue_device_set_quota(struct queue_index *index, struct queue_device *devi
 	quota->invite->count++;
 }
 
+/* One whose messages were counted stays, else a new device would begin anew. */
+static void queue_invite_forget_if_unused(struct queue_index *index, struct queue_invite *invite) {
+	if (invite->count == 0 && invite->day_count == 0) {
+		(void)hashmap_remove(index->invites, &invite->id);
+		free(invite);
+	}
+}
+
 static void queue_device_drop_quota(struct queue_index *index, struct queue_device *device) {
 	struct queue_invite *invite = device->quota ? device->quota->invite : NULL;
 	if (invite) {
 		list_remove(&device->quota->link);
-		if (--invite->count == 0) {
-			(void)hashmap_remove(index->invites, &invite->id);
-			free(invite);
-		}
+		invite->count--;
+		queue_invite_forget_if_unused(index, invite);
 	}
 }
 
@@ -368,8 +374,15 @@ enum store_outcome queue_index_settle_missed(
 
 void queue_index_remove_invited(struct queue_index *index, struct invite_id id) {
 	struct queue_invite *invite = hashmap_get(index->invites, &id);
-	/* The last device frees the invite. */
-	for (uint32_t left = invite ? invite->count : 0; left > 0; left--) {
+	if (!invite) {
+		return;
+	}
+	invite->day_count = 0; /* the last device frees it */
+	if (invite->count == 0) {
+		queue_invite_forget_if_unused(index, invite);
+		return;
+	}
+	for (uint32_t left = invite->count; left > 0; left--) {
 		queue_device_remove(
 			index, container_of(invite->devices.next, struct queue_quota, link)->device);
 	}

@@ -34,6 +34,7 @@ struct queue_invite {
 	struct invite_id id;
 	struct list devices; /* struct queue_quota::link */
 	uint32_t count;
+	uint32_t day, day_count; /* messages of all its devices, also of those that went */
 };
 struct queue_quota {
 	struct queue_device *device;

@@ -9,6 +9,18 @@ static void queue_load_number(struct queue_index *index, uint64_t number) {
 	}
 }
 
+/* The devices' counts of the latest day add up to the invite's. */
+static void queue_load_invite_count(
+	struct queue_invite *invite, const struct queue_device_row *row) {
+	if (invite && invite->day < row->day) {
+		invite->day = row->day;
+		invite->day_count = 0;
+	}
+	if (invite && invite->day == row->day) {
+		invite->day_count += row->day_count;
+	}
+}
+
 bool queue_load_device(
 	struct queue_index *index, uint64_t number, const struct queue_device_row *row) {
 	queue_load_number(index, number);
@@ -22,6 +34,7 @@ bool queue_load_device(
 	if (device->quota) {
 		device->quota->day = row->day;
 		device->quota->day_count = row->day_count;
+		queue_load_invite_count(device->quota->invite, row);
 	}
 	return true;
 }

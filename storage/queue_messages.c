@@ -231,15 +231,35 @@ static bool queue_quota_take(struct queue_quota *quota, int64_t now_ms) {
 		return true;
 	}
 	uint32_t day = (uint32_t)(now_ms / QUEUE_MS / QUEUE_DAY_SEC);
+	struct queue_invite *invite = quota->invite;
 	if (quota->day != day) {
 		quota->day = day;
 		quota->day_count = 0;
 	}
-	if (quota->day_count >= quota->messages_per_day) {
+	if (invite && invite->day != day) {
+		invite->day = day;
+		invite->day_count = 0;
+	}
+	uint32_t used = invite ? invite->day_count : quota->day_count;
+	if (used >= quota->messages_per_day) {
 		return false;
 	}
 	quota->day_count++;
+	if (invite) {
+		invite->day_count++;
+	}
 	return true;
+}
+
+static void queue_quota_give_back(struct queue_quota *quota) {
+	if (!quota || quota->day_count == 0) {
+		return;
+	}
+	quota->day_count--;
+	struct queue_invite *invite = quota->invite;
+	if (invite && invite->day == quota->day && invite->day_count > 0) {
+		invite->day_count--;
+	}
 }
 
 static enum store_outcome queue_put_check(struct queue_index *index, const struct store_put *what,
@@ -439,8 +459,8 @@ static void queue_put_unbook(struct queue_index *index, struct queue_put *put) {
 		device->missed -= missed < device->missed ? missed : device->missed;
 		queue_device_changed(index, device);
 	}
-	if (device && device->quota && device->quota->day_count > 0) {
-		device->quota->day_count--;
+	if (device && device->quota) {
+		queue_quota_give_back(device->quota);
 		queue_device_changed(index, device);
 	}
 	struct queue_message *message = put->message;

@@ -145,7 +145,8 @@ struct store_subscribe {
 	struct invite_id invite; /* kept with a new device */
 	uint32_t
 		invite_devices; /* STORE_FULL for a new device when the invite has as many; 0: no limit */
-	uint32_t messages_per_day; /* a new device's quota; 0: none */
+	uint32_t messages_per_day; /* a new device's quota, which all devices of its invite use up
+								  together; 0: none. Days are those of UTC. */
 };
 struct store_subscribed {
 	enum store_outcome outcome; /* OK, FULL, UNAVAILABLE */

@@ -62,7 +62,7 @@ static const struct push_refusal push_refusals[PUSH_VERDICT_COUNT] = {
 	[PUSH_LIMITED] = {429, 201, "Too Many Requests", "too many messages; slow down", 1,
 		{NULL, NULL}, METRIC_PUSH_LIMITED},
 	[PUSH_OVER_QUOTA] = {429, 201, "Too Many Requests",
-		"the messages of this device for today are used up", 3600, {NULL, NULL},
+		"the messages of this invite for today are used up", 3600, {NULL, NULL},
 		METRIC_PUSH_LIMITED},
 	[PUSH_STORE_AWAY] = {503, 201, "Service Unavailable",
 		"the message could not be stored; try again", 30, {NULL, NULL}, METRIC_PUSH_UNAVAILABLE},

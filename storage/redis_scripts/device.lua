@@ -34,6 +34,8 @@ local function now_ms()
 	return time[1] * 1000 + math.floor(time[2] / 1000)
 end
 
+local NO_INVITE = string.rep('\0', 16)
+
 local function device_pack(d)
 	return struct.pack(DEVICE, unpack(d, 1, 8))
 end

@@ -9,6 +9,20 @@
 -- ARGV[5] the message from the length of its topic on
 -- Reply: outcome, place, expires (ms), flags (1 stored, 2 here, 4 below minimum, 8 replaced), evicted,
 --        expired, accepted before, channel, sequence of the message before; or the outcome alone
+
+-- Takes one of the messages that an invite's devices together may get today, counted under
+-- bw:{invite:<invite>}:<day>; that key is not in KEYS, for only the device's record names the invite.
+-- Returns the reply when there is none left.
+local function invite_take(invite, day, quota)
+	local hex = invite:gsub('.', function(byte) return string.format('%02x', byte:byte()) end)
+	local key = 'bw:{invite:' .. hex .. '}:' .. day
+	if tonumber(call('GET', key) or 0) >= quota then
+		return {OVER_QUOTA}
+	end
+	call('INCR', key)
+	call('EXPIRE', key, 2 * 86400)
+end
+
 local node, ttl, urgency, has_key, body_len, size, most_messages, most_bytes, lease =
 	struct.unpack('<c16I4BBI4I4I4dd', ARGV[1])
 local found = call('HMGET', H, 'd', 'q', 's' .. ARGV[2])
@@ -25,8 +39,13 @@ end
 
 local now = now_ms()
 local d, q = {struct.unpack(DEVICE, found[1])}, {struct.unpack(QUEUE, found[2])}
-if d[QUOTA] > 0 then
-	local day = math.floor(now / 86400000)
+local day = math.floor(now / 86400000)
+if d[QUOTA] > 0 and d[INVITE] ~= NO_INVITE then
+	local used = invite_take(d[INVITE], day, d[QUOTA])
+	if used then
+		return used
+	end
+elseif d[QUOTA] > 0 then
 	if q[DAY] ~= day then
 		q[DAY], q[USED] = day, 0
 	end

@@ -287,6 +287,35 @@ static void an_invite_has_so_many_devices_and_messages(void **state) {
 	assert_int_equal(world->subscribed.outcome, STORE_OK);
 }
 
+static void devices_of_an_invite_share_its_messages_of_a_day(void **state) {
+	struct world *world = *state;
+	struct store_subscribe what = {.channel = channel(1), .messages_per_day = 3};
+	assert_int_equal(RAND_bytes(what.invite.bytes, sizeof what.invite.bytes), 1);
+	struct device_id devices[2];
+	struct subscription_id subscriptions[2];
+	for (int i = 0; i < 2; i++) {
+		devices[i] = what.device = new_device();
+		subscriptions[i] = what.fresh = new_subscription();
+		CALL(world, store_subscribe(world->store, &what, on_subscribed, world));
+		world_wait(world);
+		assert_int_equal(world->subscribed.outcome, STORE_OK);
+	}
+	assert_int_equal(put(world, devices[0], subscriptions[0], "a"), STORE_OK);
+	assert_int_equal(put(world, devices[1], subscriptions[1], "b"), STORE_OK);
+	assert_int_equal(put(world, devices[0], subscriptions[0], "c"), STORE_OK);
+	assert_int_equal(put(world, devices[1], subscriptions[1], "d"), STORE_OVER_QUOTA);
+	assert_int_equal(put(world, devices[0], subscriptions[0], "e"), STORE_OVER_QUOTA);
+	expect_queue(world, devices[0], "a c");
+	expect_queue(world, devices[1], "b");
+	/* A device of another invite has its own. */
+	what.invite.bytes[0] ^= 1;
+	what.device = new_device();
+	what.fresh = new_subscription();
+	CALL(world, store_subscribe(world->store, &what, on_subscribed, world));
+	world_wait(world);
+	assert_int_equal(put(world, what.device, what.fresh, "f"), STORE_OK);
+}
+
 static void a_body_above_the_subscriptions_limit_is_too_large(void **state) {
 	struct world *world = *state;
 	struct store_subscribe what = {.device = new_device(), .channel = channel(1), .max_body = 4};
@@ -681,6 +710,7 @@ int main(int argc, char **argv) {
 		PROMISE(a_minimum_holds_less_urgent_messages_back),
 		PROMISE(quotas_are_kept),
 		PROMISE(an_invite_has_so_many_devices_and_messages),
+		PROMISE(devices_of_an_invite_share_its_messages_of_a_day),
 		PROMISE(a_body_above_the_subscriptions_limit_is_too_large),
 		PROMISE(expired_messages_are_not_seen),
 		PROMISE(what_a_sender_gave_comes_back_byte_for_byte),

@@ -76,6 +76,20 @@ def test_quota_of_messages_a_day(relay):
     assert int(answer["retry-after"]) >= 60
 
 
+def test_devices_share_the_messages_of_a_day(relay):
+    """The quota is the invite's: more devices do not make it larger."""
+    path = invite(relay, "family", "--messages-per-day", "3")
+    endpoints = []
+    for _ in range(2):
+        device = Device(relay.port, path)
+        device.hello()
+        endpoints.append(device.register()[1])
+    for endpoint in (endpoints[0], endpoints[1], endpoints[0]):
+        assert_accepted(relay.post(endpoint, b"x"))
+    for endpoint in endpoints:
+        assert_refused(relay.post(endpoint, b"x"), 429)
+
+
 def test_revoked(relay):
     """Cases 44 and 45: its sockets end, its devices are gone, the others stay; the invite opens nothing any more."""
     path, other = invite(relay, "lost"), invite(relay, "kept")
