@@ -214,7 +214,9 @@ static bool vapid_is_in_time(double exp, int64_t now_sec) {
 	return exp + VAPID_GRACE_SEC >= now && exp <= now + VAPID_MAX_AHEAD_SEC;
 }
 
-/* An origin as RFC 6454 prints it, and what senders make of it: capital letters, a default port. */
+/* An origin as RFC 6454 prints it, and what senders make of it: capital letters, a default port,
+ * the
+ * "/" that makes a URL of it. */
 static bool vapid_is_our_origin(const struct vapid *vapid, const json_t *aud) {
 	if (!json_is_string(aud)) {
 		return false;
@@ -225,10 +227,8 @@ static bool vapid_is_our_origin(const struct vapid *vapid, const json_t *aud) {
 	if (!url_parse(text, &url) || (url.scheme != URL_HTTP && url.scheme != URL_HTTPS)) {
 		return false;
 	}
-	size_t authority = url.scheme == URL_HTTP ? strlen("http://") : strlen("https://");
-	if (memchr(text.data + authority, '/', text.len - authority) ||
-		memchr(text.data + authority, '?', text.len - authority)) {
-		return false; /* a path */
+	if (!slice_equals(url.path, "/") || memchr(text.data, '?', text.len)) {
+		return false;
 	}
 	url_origin_print(&url, origin);
 	for (size_t i = 0; i < vapid->origins_count; i++) {

@@ -35,7 +35,7 @@ enum vapid_result vapid_parse(struct slice authorization, size_t authorization_c
 
 struct vapid; /* the accepted origins and the cache */
 /* origins: public URLs, NULL-terminated; their origins are what `aud` may name, with or without
- * the port. cache_entries 0: every signature is checked anew. */
+ * the port and a "/" behind. cache_entries 0: every signature is checked anew. */
 struct vapid *vapid_create(const char *const *origins, size_t cache_entries);
 void vapid_destroy(struct vapid *vapid);
 /* The whole check at Unix time now. */

@@ -197,6 +197,7 @@ AUDIENCES = {
     "our origin": ("{own}", 201),
     "without our port": ("http://127.0.0.1", 201),
     "upper-case": ("HTTP://127.0.0.1:{port}", 201),
+    "with a slash": ("{own}/", 201),
     "list": (["https://foreign.example", "{own}"], 201),
     "second name": ("https://push.example", 201),
     "second name with :443": ("https://push.example:443", 201),

@@ -235,6 +235,8 @@ static void the_audience_is_one_of_our_origins(void **state) {
 		{"[1,null,\"https://push.example.net\"]", VAPID_OK},
 		{"\"https://old.example.org:8443\"", VAPID_OK},
 		{"\"https://old.example.org\"", VAPID_OK}, /* without our port */
+		{"\"https://push.example.net/\"", VAPID_OK}, /* the same URL, RFC 3986 section 6.2.3 */
+		{"\"https://old.example.org/\"", VAPID_OK},
 		{"\"http://127.0.0.1:8080\"", VAPID_OK},
 		{"\"http://127.0.0.1\"", VAPID_OK},
 		{"\"https://old.example.org:8444\"", VAPID_WRONG_AUDIENCE},
@@ -242,7 +244,10 @@ static void the_audience_is_one_of_our_origins(void **state) {
 		{"\"https://other.example\"", VAPID_WRONG_AUDIENCE},
 		{"\"http://push.example.net\"", VAPID_WRONG_AUDIENCE},
 		{"\"https://push.example.net/p/abc\"", VAPID_WRONG_AUDIENCE},
-		{"\"https://push.example.net/\"", VAPID_WRONG_AUDIENCE},
+		{"\"https://push.example.net/?\"", VAPID_WRONG_AUDIENCE},
+		{"\"https://push.example.net//\"", VAPID_WRONG_AUDIENCE},
+		{"\"https://push.example.net/.\"", VAPID_WRONG_AUDIENCE},
+		{"\"https://other.example/\"", VAPID_WRONG_AUDIENCE},
 		{"\"https://push.example.net?x\"", VAPID_WRONG_AUDIENCE},
 		{"\"https://old.example.org:8443/relay\"", VAPID_WRONG_AUDIENCE},
 		{"\"https://user@push.example.net\"", VAPID_WRONG_AUDIENCE},
