@@ -1,0 +1,78 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * From the relay to whoever takes a message: one queue a service, so that a slow or dead app delays
+ * nobody else. A message is acknowledged to the relay when it was taken, or when it lies in the
+ * journal on the disk because the app is not there. What comes again (same version) is acknowledged
+ * and not delivered twice, across restarts too.
+ * Retries of a service: 2 s, 10 s, 1 min, 5 min, 30 min, then every 6 h, or at once when it
+ * appears.
+ */
+#pragma once
+#include "common/list.h"
+#include "common/slice.h"
+#include "distributor/registrations.h"
+#include "storage/ids.h"
+
+/* One push on its way. Read-only for targets; lives until their `done` is called. */
+struct message {
+	struct list link; /* struct dispatch_queue::messages */
+	const struct registration *registration;
+	char id[17]; /* unique within the registration: 16 hexadecimal digits, for D-Bus and hooks */
+	char *version; /* the relay's name for it */
+	char *body;
+	size_t bytes; /* 0 is possible for hooks; an app gets 1..4096 */
+	char *encoding, *encryption, *crypto_key, *topic; /* "" when absent */
+	enum urgency urgency;
+	int64_t received_ms; /* wall clock */
+	int64_t expires_boot_ms; /* boot clock; INT64_MAX when the relay did not say */
+	bool is_journalled;
+};
+
+enum dispatch_outcome {
+	DISPATCH_TAKEN,
+	DISPATCH_ABSENT, /* not running and cannot be started: the slow schedule, or when it appears */
+	DISPATCH_NOT_READY, /* owns its name but exports nothing: 2 s, 10 s, then the slow schedule */
+	DISPATCH_NO_ANSWER, /* time-out or died in the handler: the schedule; may come twice */
+	DISPATCH_REFUSED, /* answered with another error: given up after three times */
+	DISPATCH_SHUTDOWN, /* we end: stays where it is */
+	DISPATCH_OUTCOME_COUNT
+};
+const char *dispatch_outcome_name(enum dispatch_outcome outcome);
+typedef void dispatch_done_fn(enum dispatch_outcome outcome, void *done_ctx);
+
+/* Who takes the messages of one kind of registration. `done` is called exactly once for each call,
+ * later, from the loop. Dispatch has at most one call in flight a registration, and eight a
+ * service; an announce of a registration always precedes its messages. */
+struct dispatch_target {
+	/* Tells the endpoint (NewEndpoint), starting the app if need be. */
+	void (*announce)(
+		const struct registration *registration, dispatch_done_fn *done, void *done_ctx, void *ctx);
+	void (*deliver)(
+		const struct message *message, dispatch_done_fn *done, void *done_ctx, void *ctx);
+	/* The registration goes and is freed after this call; tell the app (Unregistered) as best you
+	 * can. */
+	void (*dismiss)(const struct registration *registration, bool by_app, void *ctx);
+	/* After `missed`, a lost identity, or a gap longer than messages last: what the target's
+	 * clients hold may be stale. NULL when it does not matter. */
+	void (*resync)(const char *why, void *ctx);
+};
+
+struct dispatch;
+void dispatch_set_target(struct dispatch *dispatch, enum registration_kind kind,
+	const struct dispatch_target *target, void *ctx);
+/* A service is there now (took its bus name, registered): what waits for it goes out. */
+void dispatch_service_appeared(struct dispatch *dispatch, const char *service);
+
+/* Decrypts what came for a HOOK or NAMED registration. False with a reason ("not encrypted", …);
+ * fresh memory with a NUL behind. */
+bool message_decrypt(
+	const struct message *message, uint8_t **out_plain, size_t *out_bytes, const char **out_reason);
+
+struct dispatch_status {
+	uint64_t received, taken, duplicates, dropped, expired;
+	uint32_t waiting, journalled;
+};
+void dispatch_status(const struct dispatch *dispatch, struct dispatch_status *out_status);
+/* Of one registration: how many wait, and why the last attempt failed ("" when it did not). */
+uint32_t dispatch_waiting(const struct dispatch *dispatch, const struct registration *registration,
+	const char **out_reason);

@@ -1,0 +1,111 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Who wants pushes on this device: apps (by UnifiedPush token), hooks of the config, and names that
+ * the user registered with the tool. Each has a channel and an endpoint at a relay. Asking for one
+ * answers at once from a pool of endpoints made ahead, also offline, else within 15 s. Everything
+ * is on the disk before anyone is told; a full disk refuses new ones and keeps the rest in memory.
+ */
+#pragma once
+#include "common/jwt.h"
+#include "common/list.h"
+#include "common/slice.h"
+#include "common/webpush.h"
+#include <stdbool.h>
+#include <stdint.h>
+
+enum registration_kind {
+	REGISTRATION_APP, /* UnifiedPush on D-Bus: messages go out as they came, encrypted */
+	REGISTRATION_HOOK, /* [hook NAME]: decrypted here, with keys of its own */
+	REGISTRATION_NAMED, /* `bellwire register NAME`: decrypted here, taken by `bellwire listen` */
+	REGISTRATION_KIND_COUNT
+};
+
+/* unifiedpush-dbus.md section 4. */
+enum {
+	REGISTRATION_TOKEN_MAX = 100,
+	REGISTRATION_SERVICE_MAX = 255,
+	REGISTRATION_DESCRIPTION_MAX = 100,
+	REGISTRATION_VAPID_LENGTH = 87,
+	REGISTRATION_ENDPOINT_MAX = 1000,
+	REGISTRATIONS_PER_SERVICE_MAX = 1000,
+	REGISTRATIONS_MAX = 10000,
+	REGISTRATION_REPLY_MS = 15000, /* D-Bus callers wait for 25 s */
+};
+
+struct account; /* accounts.h: our identity at one relay */
+
+/* Read-only for everybody but registrations.c; text is NUL-terminated, times are wall clock. */
+struct registration {
+	struct list link; /* struct registrations::all */
+	uint32_t number; /* names it for the user; never used twice while the state lasts */
+	enum registration_kind kind;
+	char *token; /* APP: the app's secret; else the name */
+	char *service; /* APP: the bus name to call; else the name */
+	char *description; /* "" when none; cut, without control characters */
+	char *vapid_key; /* NULL: anybody may send */
+	int version; /* APP: 1 or 2, the Connector interface to call */
+	bool is_transient; /* the service is a unique name (":1.42"): never written to the disk */
+	bool is_blocked; /* the user's wish: its pushes are dropped quietly */
+	bool is_announced; /* the app has taken its present endpoint */
+	char channel[37];
+	char *endpoint;
+	struct account *account;
+	EVP_PKEY *key; /* HOOK, NAMED: to decrypt with */
+	uint8_t auth[WEBPUSH_AUTH_BYTES];
+	int64_t created_ms, pushed_ms, taken_ms, absent_ms; /* 0: never */
+	uint64_t pushes;
+};
+
+enum register_outcome {
+	REGISTER_OK,
+	REGISTER_INTERNAL_ERROR,
+	REGISTER_NETWORK,
+	REGISTER_ACTION_REQUIRED,
+	REGISTER_VAPID_REQUIRED,
+	REGISTER_UNAUTHORIZED,
+	REGISTER_OUTCOME_COUNT
+};
+/* "INTERNAL_ERROR", … as the UnifiedPush specification spells the reasons; "" for OK. */
+const char *register_outcome_name(enum register_outcome outcome);
+
+struct register_request {
+	enum registration_kind kind;
+	struct slice token, service, description, vapid_key; /* copied; empty: none */
+	int version; /* APP */
+	/* APP: may the token move here from a registration of another service? (The old service neither
+	 * runs nor can be activated.) */
+	bool may_take_over;
+};
+
+struct registrations;
+/* Once, later, from the loop, within REGISTRATION_REPLY_MS. On OK the registration is on the disk;
+ * its endpoint is announced through the target of its kind (dispatch.h) right after this callback.
+ * `detail` is a sentence for people, "" when there is none. */
+typedef void registered_fn(enum register_outcome outcome, const struct registration *registration,
+	const char *detail, void *ctx);
+/* All rows of unifiedpush-dbus.md section 10; a second request for a token that is pending joins
+ * it. */
+void registrations_register(struct registrations *registrations,
+	const struct register_request *request, registered_fn *done, void *ctx);
+/* Forgets it at once, tells the relay now or later, dismisses it through its target (so that a v2
+ * app gets Unregistered). False when there is none. `by_app`: the app itself asked. A pending
+ * request of the token ends with INTERNAL_ERROR. */
+bool registrations_unregister(struct registrations *registrations, enum registration_kind kind,
+	struct slice token, bool by_app);
+const struct registration *registrations_find(
+	const struct registrations *registrations, enum registration_kind kind, struct slice token);
+const struct registration *registrations_find_number(
+	const struct registrations *registrations, uint32_t number);
+void registrations_set_blocked(
+	struct registrations *registrations, uint32_t number, bool is_blocked);
+/* The transient registrations of a bus name that left. */
+void registrations_service_left(struct registrations *registrations, const char *service);
+/* The service is known to be there, or neither running nor activatable (30 days of it, and it
+ * goes). */
+void registrations_note_service(
+	struct registrations *registrations, const char *service, bool is_present);
+
+/* Visits all: for (at = NULL; (at = registrations_next(r, at));) */
+const struct registration *registrations_next(
+	const struct registrations *registrations, const struct registration *after);
+uint32_t registrations_count(const struct registrations *registrations);
