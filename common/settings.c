@@ -14,16 +14,11 @@
 
 enum { SETTINGS_LINE_MAX = 8192, SETTINGS_SHOWN_MAX = 200 };
 
-/* Where each value of one target came from; kept beside the target, which is the program's own. */
 struct settings_origin {
-	struct settings_origin *next;
-	const void *target;
 	const struct settings_program *program;
 	char **rest; /* given out by settings_load */
 	char *sources[]; /* one per setting, NULL for the default */
 };
-
-static struct settings_origin *settings_origins;
 
 enum settings_stage { SETTINGS_DEFAULTS, SETTINGS_FILE, SETTINGS_ENVIRONMENT, SETTINGS_FLAGS };
 
@@ -41,36 +36,28 @@ struct settings_loader {
 	int line; /* inih's handler is not told */
 };
 
-static struct settings_origin *settings_origin_find(const void *target) {
-	struct settings_origin *origin = settings_origins;
-	while (origin && origin->target != target) {
-		origin = origin->next;
-	}
-	return origin;
+/* The first member of the program's struct. */
+static struct settings_origin **settings_origin_of(void *target) {
+	return target;
 }
 
 static struct settings_origin *settings_origin_create(
-	const struct settings_program *program, const void *target) {
-	assert(!settings_origin_find(target)); /* settings_free comes before a second load */
-	struct settings_origin *origin = mem_zalloc(sizeof *origin + program->count * sizeof(char *));
-	*origin = (struct settings_origin){settings_origins, target, program, NULL};
-	settings_origins = origin;
-	return origin;
+	const struct settings_program *program, void *target) {
+	struct settings_origin **place = settings_origin_of(target);
+	assert(!*place); /* settings_free comes before a second load */
+	*place = mem_zalloc(sizeof **place + program->count * sizeof(char *));
+	(*place)->program = program;
+	return *place;
 }
 
-static void settings_origin_destroy(const void *target) {
-	for (struct settings_origin **at = &settings_origins; *at; at = &(*at)->next) {
-		struct settings_origin *origin = *at;
-		if (origin->target == target) {
-			*at = origin->next;
-			for (size_t i = 0; i < origin->program->count; i++) {
-				free(origin->sources[i]);
-			}
-			free(origin->rest);
-			free(origin);
-			return;
-		}
+static void settings_origin_destroy(void *target) {
+	struct settings_origin **place = settings_origin_of(target), *origin = *place;
+	*place = NULL;
+	for (size_t i = 0; origin && i < origin->program->count; i++) {
+		free(origin->sources[i]);
 	}
+	free(origin ? origin->rest : NULL);
+	free(origin);
 }
 
 /* ---- complaints ---- */
@@ -403,7 +390,7 @@ void settings_free(const struct settings_program *program, void *target) {
 }
 
 const char *settings_source(const void *target, const char *name) {
-	const struct settings_origin *origin = settings_origin_find(target);
+	const struct settings_origin *origin = *(struct settings_origin *const *)target;
 	for (size_t i = 0; origin && i < origin->program->count; i++) {
 		if (strcmp(origin->program->table[i].name, name) == 0 && origin->sources[i]) {
 			return origin->sources[i];

@@ -25,6 +25,10 @@ enum setting_kind {
 	SETTING_LIST,
 };
 
+/* Where the values of one target came from. A program's struct begins with a pointer to one, which
+ * settings_load fills and settings_free empties. */
+struct settings_origin;
+
 struct settings_list {
 	char **items;
 	size_t count;
@@ -59,9 +63,10 @@ enum settings_action {
 	SETTINGS_VERSION, /* --version */
 };
 
-/* Fills target (zeroed by the caller; settings_free comes before another load). argv[0] is skipped;
- * words that are no flags, and all after "--", end up in out_rest, out_rest_count (pointers into
- * argv, the array lives until settings_free). Flags are `--flag value` and `--flag=value`, also
+/* Fills target (zeroed by the caller, see settings_origin; settings_free comes before another
+ * load). argv[0] is skipped; words that are no flags, and all after "--", end up in out_rest,
+ * out_rest_count (pointers into argv, the array lives until settings_free). Flags are `--flag
+ * value` and `--flag=value`, also
  * --config FILE, which must be readable. Returns 0, or -EINVAL with every problem printed to err,
  * one a line. When help or the version is asked for, nothing else is read. In any case the target
  * needs settings_free. */

@@ -5,6 +5,7 @@
 #include <assert.h>
 
 struct fuzzed {
+	struct settings_origin *origin;
 	bool flag;
 	int64_t number, size, time;
 	char *text;

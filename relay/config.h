@@ -7,6 +7,8 @@
 enum config_registration { CONFIG_REGISTRATION_OPEN, CONFIG_REGISTRATION_INVITE };
 
 struct config {
+	struct settings_origin *origin; /* first: see settings.h */
+
 	/* where it listens, and who it is */
 	struct settings_list listen;
 	struct settings_list

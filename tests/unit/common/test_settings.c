@@ -17,6 +17,7 @@
 /* clang-format on */
 
 struct sample {
+	struct settings_origin *origin;
 	bool insecure;
 	int64_t queue_messages, body_limit, max_ttl;
 	char *store, *password, *command;
