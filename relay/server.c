@@ -14,6 +14,7 @@
 #include "relay/push/push.h"
 #include "relay/push/vapid.h"
 #include <assert.h>
+#include <limits.h>
 #include <openssl/rand.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -26,6 +27,9 @@ enum {
 	SERVER_LIMIT_ENTRIES = 100000,
 	SERVER_PENDING_MAX = 20000,
 	SERVER_INVITE_POLL_SEC = 3,
+	SERVER_FEW_FILES = 10000,
+	SERVER_SPARE_FILES = 128,
+	SERVER_TLS_DEVICE_FILES = 3, /* its socket and a pair to libwebsockets */
 	SERVER_GRACE_SEC = 6, /* for requests under way, beyond drain_seconds */
 };
 
@@ -57,6 +61,7 @@ struct server {
 	ev_signal on_term, on_int, on_hup;
 	ev_timer every_second, at_deadline;
 	unsigned seconds;
+	int files; /* the limit of open files; 0: unknown */
 	bool is_drained;
 };
 
@@ -418,8 +423,13 @@ static void server_make_push(struct server *server) {
 	server->push = push_service_create(&options, server->keys);
 }
 
+/* What sockets leave free for files and the store. */
+static int server_spare_files(int files) {
+	return files / 4 < SERVER_SPARE_FILES ? files / 4 : SERVER_SPARE_FILES;
+}
+
 static struct http_server *server_make_http(
-	struct server *server, const struct http_routes *routes) {
+	struct server *server, const struct http_routes *routes, int max_fd) {
 	CLEANUP_FREE const char **proxies = server_texts(&server->config->trusted_proxies);
 	const struct http_server_options options = {
 		.loop = server->loop,
@@ -431,6 +441,8 @@ static struct http_server *server_make_http(
 				.idle_sec = 75,
 				.tcp_user_timeout_ms = 60000,
 				.max_connections = (size_t)server->config->max_connections,
+				.max_fd = max_fd,
+				.spare_fds = server_spare_files(server->files) / 2,
 			},
 		.trusted_proxies = proxies,
 	};
@@ -438,8 +450,9 @@ static struct http_server *server_make_http(
 }
 
 static void server_listen(struct server *server) {
-	server->http = server_make_http(server, &server->route_table);
-	server->admin_http = server_make_http(server, &server->admin_route_table);
+	int max_fd = server->files - server_spare_files(server->files);
+	server->http = server_make_http(server, &server->route_table, max_fd);
+	server->admin_http = server_make_http(server, &server->admin_route_table, 0);
 	for (size_t i = 0; i < server->options.socket_count; i++) {
 		const struct server_socket *socket = &server->options.sockets[i];
 		http_server_listen(socket->is_admin ? server->admin_http : server->http, socket->fd,
@@ -468,6 +481,7 @@ static void server_on_second(struct ev_loop *loop, ev_timer *timer, int events) 
 	if (server->seconds++ % SERVER_INVITE_POLL_SEC == 0 && store_is_available(server->store)) {
 		invites_poll(server->invites);
 	}
+	push_service_tick(server->push);
 	server_refresh_metrics(server);
 }
 
@@ -631,11 +645,26 @@ static void server_destroy(struct server *server) {
 	}
 }
 
-static void server_raise_file_limit(void) {
+/* Raises the limit of open files as far as we may; returns it. */
+static int server_raise_file_limit(void) {
 	struct rlimit limit;
-	if (getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur < limit.rlim_max) {
-		limit.rlim_cur = limit.rlim_max;
-		(void)setrlimit(RLIMIT_NOFILE, &limit); /* then the old limit holds */
+	if (getrlimit(RLIMIT_NOFILE, &limit) < 0) {
+		return 0;
+	}
+	rlim_t old = limit.rlim_cur;
+	limit.rlim_cur = limit.rlim_max;
+	if (old < limit.rlim_max && setrlimit(RLIMIT_NOFILE, &limit) < 0) {
+		limit.rlim_cur = old;
+	}
+	return limit.rlim_cur > INT_MAX ? INT_MAX : (int)limit.rlim_cur;
+}
+
+static void server_tell_file_limit(const struct server *server) {
+	if (server->options.worker == 0 && server->files < SERVER_FEW_FILES) {
+		int sockets = server->files - server_spare_files(server->files);
+		log_warn("few open files are allowed limit=%d devices=%d devices_over_tls=%d cure=\"raise "
+				 "it: LimitNOFILE= in the unit, or ulimit -n\"",
+			server->files, sockets, sockets / SERVER_TLS_DEVICE_FILES);
 	}
 }
 
@@ -646,7 +675,8 @@ int server_run(const struct server_options *options) {
 		.metrics = &options->metrics[options->worker],
 	};
 	(void)signal(SIGPIPE, SIG_IGN);
-	server_raise_file_limit();
+	server.files = server_raise_file_limit();
+	server_tell_file_limit(&server);
 	int status = 1;
 	if (server_start(&server)) {
 		if (store_is_available(server.store) && server.state == SERVER_STARTING) {

@@ -22,7 +22,10 @@ static void acks_free(struct acks *acks) {
 static void acks_keep(struct acks *acks) {
 	struct devices *devices = acks->devices;
 	if (devices->acks_kept_count + acks->count > ACKS_KEPT_MAX) {
-		log_warn("acknowledgements lost, their messages come again count=%zu", acks->count);
+		struct log_limit *limit = &devices->acks_lost;
+		if (log_limit_pass(limit, ev_now(devices->options.loop))) {
+			log_warn("%s count=%zu", limit->event, acks->count);
+		}
 		acks_free(acks);
 		return;
 	}

@@ -9,6 +9,7 @@
 #include "common/autopush.h"
 #include "common/buffer.h"
 #include "common/hashmap.h"
+#include "common/log_limit.h"
 #include "relay/device/devices.h"
 #include "relay/device/websocket.h"
 #include "relay/device/window.h"
@@ -86,6 +87,7 @@ struct devices {
 	bool is_destroyed;
 	struct list acks_kept; /* struct acks::link: the store was away */
 	size_t acks_kept_count;
+	struct log_limit acks_lost, used_twice;
 	struct list wheel[DEVICES_WHEEL_SLOTS]; /* struct device::timer, by due_sec */
 	uint32_t turned_sec; /* the wheel was turned up to this second */
 	ev_timer tick;

@@ -13,6 +13,8 @@
 #include <unistd.h>
 
 enum {
+	DEVICES_LOG_SEC = 10,
+	DEVICES_LOG_LINES = 5,
 	DEVICES_FRAME_LIMIT = 4 << 20, /* of one frame: above any body a relay accepts, in base64 */
 	DEVICES_FLAP_TAKEOVERS = 10,
 	DEVICES_FLAP_SEC = 300,
@@ -60,6 +62,8 @@ static void devices_on_tick(struct ev_loop *loop, ev_timer *timer, int revents) 
 	(void)revents;
 	struct devices *devices = timer->data;
 	uint32_t now = devices_now(devices);
+	log_limit_tick(&devices->acks_lost, ev_now(loop));
+	log_limit_tick(&devices->used_twice, ev_now(loop));
 	if (now - devices->turned_sec > DEVICES_WHEEL_SLOTS) {
 		devices->turned_sec = now - DEVICES_WHEEL_SLOTS; /* the machine slept: once around is all */
 	}
@@ -117,6 +121,14 @@ struct devices *devices_create(const struct devices_options *options) {
 	devices->keys = options->keys;
 	devices->references = 1;
 	list_init(&devices->acks_kept);
+	devices->acks_lost =
+		(struct log_limit){.event = "acknowledgements lost, their messages come again",
+			.period_sec = DEVICES_LOG_SEC,
+			.lines = DEVICES_LOG_LINES};
+	devices->used_twice =
+		(struct log_limit){.event = "device is used twice, newer socket sent away",
+			.period_sec = DEVICES_LOG_SEC,
+			.lines = DEVICES_LOG_LINES};
 	devices->by_id = hashmap_create(offsetof(struct device, id), sizeof(struct device_id));
 	devices->detaching =
 		hashmap_create(offsetof(struct devices_detach, id), sizeof(struct device_id));
@@ -226,7 +238,9 @@ bool devices_take_over(struct device *device) {
 	struct devices *devices = device->devices;
 	struct device *before = hashmap_get(devices->by_id, &device->id);
 	if (before && devices_is_flapping(device, before)) {
-		log_info("device is used twice, newer socket sent away device=%s", device_log_name(device));
+		if (log_limit_pass(&devices->used_twice, ev_now(devices->options.loop))) {
+			log_info("%s device=%s", devices->used_twice.event, device_log_name(device));
+		}
 		websocket_close(&device->socket, WEBSOCKET_CLOSE_STAY_AWAY);
 		return false;
 	}

@@ -598,8 +598,14 @@ void http_connection_begin_body(struct http_connection *connection) {
 }
 
 int http_connection_detach(struct http_connection *connection) {
-	int fd = connection->reader.fd;
+	int fd = connection->reader.fd, pair[2];
 	struct http_server *server = connection->server;
+	int result = connection->ssl ? tls_pump_pair(server, pair) : 0;
+	if (result < 0) {
+		server->stats.refused++;
+		http_server_note_shortage(server, -result);
+		return result;
+	}
 	ev_io_stop(server->loop, &connection->reader);
 	ev_io_stop(server->loop, &connection->writer);
 	unsigned timeout_ms = server->limits.tcp_user_timeout_ms;
@@ -609,7 +615,8 @@ int http_connection_detach(struct http_connection *connection) {
 	if (connection->ssl) {
 		SSL *ssl = connection->ssl;
 		connection->ssl = NULL;
-		fd = tls_pump_create(server, ssl, fd);
+		tls_pump_create(server, ssl, fd, pair);
+		fd = pair[1];
 	}
 	ev_io_set(&connection->reader, -1, EV_READ);
 	connection->request = NULL; /* the caller's */

@@ -7,6 +7,7 @@
  */
 #pragma once
 #include "common/list.h"
+#include "common/log_limit.h"
 #include "relay/http/listener.h"
 #include "relay/http/request.h"
 #include "relay/http/tls.h"
@@ -60,6 +61,7 @@ struct http_server {
 	ev_timer resume; /* accepts again after a shortage */
 	struct http_request *spare; /* linked by next_spare */
 	size_t spare_count;
+	struct log_limit shortage;
 	size_t refused_open; /* connections that only get their 503; they take no place */
 	int64_t date_sec; /* of date, 0 at first */
 	char date[48]; /* "Date: ...\r\n" */
@@ -120,7 +122,8 @@ void http_connection_close(struct http_connection *connection);
 /* For request.c. */
 void http_connection_begin_body(struct http_connection *connection);
 void http_connection_answer(struct http_connection *connection, const struct http_answer *answer);
-/* The socket, or the pumped end over TLS; the connection is gone afterwards. Negative errno. */
+/* The socket, or the pumped end over TLS; the connection is gone afterwards. Negative errno when
+ * there is no descriptor for it; nothing has changed then. */
 int http_connection_detach(struct http_connection *connection);
 
 struct http_request *http_request_create(struct http_server *server);
@@ -139,11 +142,18 @@ char *http_answer_print(const struct http_answer *answer, const struct http_answ
 /* The answer that the front itself gives, with its JSON body in text. */
 void http_answer_refusal(int status, char text[256], struct http_answer *out_answer);
 
-/* Carries an upgraded TLS connection: what the client sends comes out of the returned socket, and
- * the other way round; the end of one side ends the other. Takes ssl and its socket over. */
-int tls_pump_create(struct http_server *server, SSL *ssl, int fd);
+/* Carries an upgraded TLS connection: what the client sends comes out of the other end of pair, and
+ * the other way round; the end of one side ends the other. Takes ssl, its socket and pair[0] over.
+ */
+void tls_pump_create(struct http_server *server, SSL *ssl, int fd, const int pair[2]);
+/* 0 or negative errno. */
+int tls_pump_pair(const struct http_server *server, int out_pair[2]);
 void tls_pumps_sweep(struct http_server *server);
 void tls_pumps_destroy(struct http_server *server);
 
 void http_server_on_connection_closed(struct http_server *server);
 void http_server_need_sweep(struct http_server *server);
+/* A descriptor with this number is one too many. */
+bool http_server_is_short(const struct http_server *server, int fd);
+/* Warns now and then. */
+void http_server_note_shortage(struct http_server *server, int error);

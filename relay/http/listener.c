@@ -17,6 +17,7 @@ enum {
 };
 static const double server_pause_sec = 0.2;
 static const double server_linger_sec = 3;
+static const double server_shortage_sec = 60;
 
 struct http_listener {
 	struct list link;
@@ -36,6 +37,19 @@ static void server_pause(struct http_server *server) {
 	ev_timer_stop(server->loop, &server->resume);
 	ev_timer_set(&server->resume, server_pause_sec, 0);
 	ev_timer_start(server->loop, &server->resume);
+}
+
+bool http_server_is_short(const struct http_server *server, int fd) {
+	return server->limits.max_fd > 0 && fd >= server->limits.max_fd;
+}
+
+void http_server_note_shortage(struct http_server *server, int error) {
+	if (log_limit_pass(&server->shortage, ev_now(server->loop))) {
+		log_warn(
+			"%s error=\"%s\" cure=\"raise the limit of open files: LimitNOFILE= in the unit, or "
+			"ulimit -n\"",
+			server->shortage.event, strerror(error));
+	}
 }
 
 static bool server_is_full(const struct http_server *server) {
@@ -66,7 +80,11 @@ static void server_on_resume(struct ev_loop *loop, ev_timer *timer, int events) 
 
 static void server_adopt(struct http_listener *listener, int fd, const union http_address *peer) {
 	struct http_server *server = listener->server;
-	bool is_refused = server_is_full(server);
+	bool is_short = http_server_is_short(server, fd);
+	bool is_refused = is_short || server_is_full(server);
+	if (is_short) {
+		http_server_note_shortage(server, EMFILE);
+	}
 	SSL *ssl = NULL;
 	server->stats.accepted++;
 	if (is_refused) {
@@ -94,6 +112,11 @@ static bool server_accept(struct http_listener *listener) {
 	union http_address peer = {.any.sa_family = AF_UNSPEC};
 	socklen_t bytes = sizeof peer; /* a Unix peer's name does not fit and is not needed */
 	int fd = accept4(listener->readable.fd, &peer.any, &bytes, SOCK_NONBLOCK | SOCK_CLOEXEC);
+	if (fd >= 0 && http_server_is_short(server, fd - server->limits.spare_fds)) {
+		(void)close(fd);
+		fd = -1;
+		errno = EMFILE;
+	}
 	if (fd >= 0) {
 		server_adopt(listener, fd, &peer);
 		return true;
@@ -105,8 +128,7 @@ static bool server_accept(struct http_listener *listener) {
 	case ENFILE:
 	case ENOBUFS:
 	case ENOMEM:
-		log_warn("connections wait, the system is short of something error=\"%m\" "
-				 "cure=\"raise the limit of open files\"");
+		http_server_note_shortage(server, errno);
 		server_pause(server);
 		return false;
 	default:
@@ -158,6 +180,7 @@ static void server_on_sweep(struct ev_loop *loop, ev_timer *timer, int events) {
 	(void)events;
 	struct http_server *server = timer->data;
 	double now = ev_now(loop);
+	log_limit_tick(&server->shortage, now);
 	for (int kind = 0; kind < HTTP_TIMER_COUNT; kind++) {
 		struct http_connection *connection;
 		while ((connection = list_first(&server->timers[kind], struct http_connection, timed)) &&
@@ -203,6 +226,10 @@ struct http_server *http_server_create(const struct http_server_options *options
 	server->loop = options->loop;
 	server->routes = options->routes;
 	server->limits = options->limits;
+	server->shortage =
+		(struct log_limit){.event = "too few files or sockets, connections are refused",
+			.period_sec = server_shortage_sec,
+			.lines = 1};
 	server->trusted = http_trusted_create(options->trusted_proxies);
 	list_init(&server->listeners);
 	list_init(&server->connections);

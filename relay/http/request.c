@@ -188,10 +188,15 @@ bool http_request_take_upgrade(
 		return false;
 	}
 	int fd = http_connection_detach(connection);
-	if (fd >= 0) {
-		*out_fd = fd;
-		*take_bytes = request_copy_bytes(request, out_bytes);
+	if (fd < 0) {
+		const struct http_answer_header retry = {"Retry-After", "30"};
+		http_request_answer(
+			request, &(struct http_answer){
+						 .status = 503, .headers = &retry, .header_count = 1, .close = true});
+		return false;
 	}
+	*out_fd = fd;
+	*take_bytes = request_copy_bytes(request, out_bytes);
 	http_request_release(request, NULL);
-	return fd >= 0;
+	return true;
 }

@@ -64,6 +64,7 @@ void http_request_answer(struct http_request *request, const struct http_answer 
 /* A WebSocket upgrade is handed on: the connection leaves HTTP. *out_fd (now the caller's) is its
  * socket, or over TLS one end of a socketpair that the TLS layer pumps. *take_bytes is what was
  * read so far, beginning with this request's head (free it). Ends the request. Only for heads with
- * is_websocket_upgrade. False when the client has gone. */
+ * is_websocket_upgrade. False when the client has gone, or was sent away with 503 for
+ * want of descriptors. */
 bool http_request_take_upgrade(
 	struct http_request *request, int *out_fd, char **take_bytes, size_t *out_bytes);

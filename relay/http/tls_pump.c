@@ -191,15 +191,23 @@ static void pump_tune(const int pair[2]) {
 	(void)setsockopt(pair[1], SOL_SOCKET, SO_SNDBUF, &bytes, sizeof bytes);
 }
 
-int tls_pump_create(struct http_server *server, SSL *ssl, int fd) {
+int tls_pump_pair(const struct http_server *server, int out_pair[2]) {
 	int pair[2];
 	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, pair) < 0) {
-		int error = -errno;
-		http_tls_end_session(ssl);
-		(void)close(fd);
-		return error;
+		return -errno;
+	}
+	if (http_server_is_short(server, pair[1])) {
+		(void)close(pair[0]);
+		(void)close(pair[1]);
+		return -EMFILE;
 	}
 	pump_tune(pair);
+	out_pair[0] = pair[0];
+	out_pair[1] = pair[1];
+	return 0;
+}
+
+void tls_pump_create(struct http_server *server, SSL *ssl, int fd, const int pair[2]) {
 	struct tls_pump *pump = mem_zalloc(sizeof *pump);
 	pump->server = server;
 	pump->ssl = ssl;
@@ -214,7 +222,6 @@ int tls_pump_create(struct http_server *server, SSL *ssl, int fd) {
 	ev_io_start(server->loop, &pump->client_in);
 	ev_io_start(server->loop, &pump->pair_in);
 	ev_feed_event(server->loop, &pump->client_in, EV_READ); /* what the session holds already */
-	return pair[1];
 }
 
 /* The pair's other end may close while we wait for the client and do not read it. */

@@ -3,6 +3,7 @@
 #include "relay/push/push.h"
 #include "common/base64url.h"
 #include "common/log.h"
+#include "common/log_limit.h"
 #include "common/mem.h"
 #include "relay/push/push_answer.h"
 #include "relay/push/push_headers.h"
@@ -11,9 +12,12 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+enum { PUSH_LOG_SEC = 10, PUSH_LOG_LINES = 5 };
+
 struct push_service {
 	struct push_options options;
 	const struct token_keys *keys;
+	struct log_limit overflow;
 	size_t pending; /* operations under way */
 	bool is_stopping;
 };
@@ -58,6 +62,9 @@ struct push_service *push_service_create(
 	struct push_service *service = mem_zalloc(sizeof *service);
 	service->options = *options;
 	service->keys = keys;
+	service->overflow = (struct log_limit){.event = "queue full, messages dropped",
+		.period_sec = PUSH_LOG_SEC,
+		.lines = PUSH_LOG_LINES};
 	return service;
 }
 
@@ -80,6 +87,10 @@ void push_service_forget_devices(struct push_service *service) {
 
 size_t push_service_pending(const struct push_service *service) {
 	return service->pending;
+}
+
+void push_service_tick(struct push_service *service) {
+	log_limit_tick(&service->overflow, ev_now(service->options.loop));
 }
 
 static void push_refuse_early(
@@ -414,8 +425,10 @@ static void push_count(
 	} else if (!result->is_stored) {
 		metrics_add(metrics, METRIC_PUSH_UNFIT, 1);
 	}
-	if (result->evicted > 0 || (!result->is_stored && push->ttl_sec > 0)) {
-		log_warn("queue full, messages dropped device=%02x%02x%02x%02x count=%u",
+	struct push_service *service = push->service;
+	bool is_dropped = result->evicted > 0 || (!result->is_stored && push->ttl_sec > 0);
+	if (is_dropped && log_limit_pass(&service->overflow, ev_now(service->options.loop))) {
+		log_warn("%s device=%02x%02x%02x%02x count=%u", service->overflow.event,
 			push->device.bytes[0], push->device.bytes[1], push->device.bytes[2],
 			push->device.bytes[3], result->evicted + (uint32_t)!result->is_stored);
 	}

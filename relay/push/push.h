@@ -41,6 +41,8 @@ void push_service_stop(struct push_service *service);
 /* The device side ends before the store: nothing is handed to it any more, messages stay queued. */
 void push_service_forget_devices(struct push_service *service);
 size_t push_service_pending(const struct push_service *service);
+/* Call it every second or so. */
+void push_service_tick(struct push_service *service);
 
 /* Route handlers; ctx is the service, rest the token. */
 void push_handle_endpoint(struct http_request *request, struct slice rest, void *ctx);
