@@ -3,7 +3,6 @@
 
 import contextlib
 import datetime
-import http
 import ipaddress
 import json
 import signal
@@ -340,10 +339,7 @@ def test_the_path_of_an_invitation_and_http_urls_are_used(fake, listen, tmp_path
 
 
 def test_a_refused_upgrade_is_explained(fake, listen):
-    async def refuse(path, headers):
-        return http.HTTPStatus.FORBIDDEN, [], b"no"
-
-    listener = listen(fake(process_request=refuse).url)
+    listener = listen(fake(refuses=True).url)
     listener.note("status 403")
 
 
@@ -371,7 +367,7 @@ def test_wrong_usage(arguments):
 
 def make_certificate(path, names, days_from, days_to, issuer=None):
     """Writes a PEM file with key and certificate; (key, certificate)."""
-    now = datetime.datetime.utcnow()
+    now = datetime.datetime.now(datetime.timezone.utc)
     key = ec.generate_private_key(ec.SECP256R1())
     subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "test")])
     certificate = (

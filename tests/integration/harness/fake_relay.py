@@ -2,6 +2,7 @@
 """A relay that does what a test tells it, for what the real one never does: lies, stalls, hangs up."""
 
 import asyncio
+import http
 import json
 import queue
 import threading
@@ -9,10 +10,17 @@ import threading
 import websockets
 
 
-class FakeRelay:
-    """Each connection is handed to the test as a Peer, in order of arrival."""
+async def refuse(first, request):
+    """Answers an upgrade with 403; websockets 10 calls it with path and headers, 14 with connection and request."""
+    if isinstance(first, str):
+        return http.HTTPStatus.FORBIDDEN, [], b"no"
+    return first.respond(http.HTTPStatus.FORBIDDEN, "no")
 
-    def __init__(self, port=0, ssl=None, process_request=None):
+
+class FakeRelay:
+    """Each connection is handed to the test as a Peer, in order of arrival; with refuses=True none gets so far."""
+
+    def __init__(self, port=0, ssl=None, refuses=False):
         self.peers = queue.Queue()
         self.all_peers = []
         self.loop = asyncio.new_event_loop()
@@ -25,8 +33,7 @@ class FakeRelay:
                 "127.0.0.1",
                 port,
                 ssl=ssl,
-                process_request=process_request,
-                subprotocols=["push-notification"],
+                process_request=refuse if refuses else None,
                 ping_interval=None,
             )
             self.port = self.server.sockets[0].getsockname()[1]
@@ -41,7 +48,9 @@ class FakeRelay:
         self.loop.run_until_complete(serve())
         self.loop.run_forever()
 
-    async def _on_peer(self, socket, path):
+    async def _on_peer(self, socket):
+        # where websockets 10 and 14 keep the path
+        path = socket.path if hasattr(socket, "path") else socket.request.path
         peer = Peer(self.loop, socket, path)
         self.all_peers.append(peer)
         self.peers.put(peer)
