@@ -163,6 +163,7 @@ static bool sqlite_start_worker(struct sqlite_log *log) {
 	(void)pthread_sigmask(SIG_SETMASK, &old, NULL);
 	if (log->has_worker) {
 		ev_async_init(&log->wake, sqlite_log_on_wake);
+		ev_set_priority(&log->wake, EV_MAXPRI); /* the worker idles until it is heard */
 		log->wake.data = log;
 		ev_async_start(log->loop, &log->wake);
 		ev_unref(log->loop);

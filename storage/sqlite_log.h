@@ -49,6 +49,7 @@ struct sqlite_batch {
 	struct sqlite_read **reads;
 	size_t read_count, read_capacity;
 	uint64_t read_bytes; /* about */
+	bool is_urgent; /* the store's: somebody waits for it */
 	struct list waits; /* the store's: who waits for this batch */
 	bool new_written; /* something new went to the disk */
 	bool new_failed; /* inserts, subscriptions and what they doomed were not written */

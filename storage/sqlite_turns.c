@@ -8,6 +8,7 @@ enum {
 	SQLITE_STUCK_MS = STORE_DEADLINE_MS - 1500, /* found by a sweep, which comes every second */
 	SQLITE_PROBE_MS = 250, /* after a failure: what is new is refused for so long */
 };
+static const double sqlite_patience_sec = 0.01; /* what nobody waits for is written after */
 
 /* ---- batches -----------------------------------------------------------------------------------
  */
@@ -45,34 +46,66 @@ static void sqlite_take_changes(struct store_sqlite *sqlite) {
 	queue_index_clear_changes(sqlite->index);
 }
 
-void sqlite_collect(struct store_sqlite *sqlite) {
+void sqlite_collect(struct store_sqlite *sqlite, bool lazy) {
 	sqlite_take_changes(sqlite);
-	sqlite_flush_later(sqlite);
+	if (!lazy) {
+		sqlite_filling(sqlite)->is_urgent = true;
+		sqlite_flush_later(sqlite);
+	} else if (!ev_is_active(&sqlite->patience)) {
+		ev_timer_set(&sqlite->patience, sqlite_patience_sec, 0);
+		ev_timer_start(sqlite->store.options.loop, &sqlite->patience);
+	}
+}
+
+static void sqlite_on_patience(struct ev_loop *loop, ev_timer *watcher, int events) {
+	(void)loop;
+	(void)events;
+	sqlite_collect(watcher->data, false);
+}
+
+/* The batch whose turn it is, if it is due. */
+static struct sqlite_batch *sqlite_next_batch(struct store_sqlite *sqlite) {
+	queue_index_collect_devices(sqlite->index);
+	sqlite_take_changes(sqlite);
+	/* there is always one that fills */
+	struct sqlite_batch *batch = container_of(sqlite->batches.next, struct sqlite_batch, link);
+	if (sqlite_batch_is_empty(batch)) {
+		batch->is_urgent = false;
+	}
+	return batch->is_urgent ? batch : NULL;
+}
+
+static bool sqlite_batch_has_work(const struct sqlite_batch *batch) {
+	return batch->op_count > 0 || batch->read_count > 0;
+}
+
+static void sqlite_take_off(struct store_sqlite *sqlite, struct sqlite_batch *batch) {
+	list_remove(&batch->link);
+	if (list_is_empty(&sqlite->batches)) {
+		sqlite_add_batch(sqlite);
+		ev_timer_stop(sqlite->store.options.loop, &sqlite->patience);
+	}
+}
+
+static void sqlite_submit(struct store_sqlite *sqlite, struct sqlite_batch *batch) {
+	sqlite_take_off(sqlite, batch);
+	sqlite->under_way = batch;
+	sqlite->submitted_ms = store_now_ms(&sqlite->store);
+	sqlite_log_submit(sqlite->log, batch);
 }
 
 static void sqlite_finish_batch(struct store_sqlite *sqlite, struct sqlite_batch *batch);
 
 /* Everything that this turn of the loop brought goes over together. */
 static void sqlite_flush(struct store_sqlite *sqlite) {
-	while (!sqlite->under_way) {
-		queue_index_collect_devices(sqlite->index);
-		sqlite_take_changes(sqlite);
-		/* there is always one that fills */
-		struct sqlite_batch *batch = container_of(sqlite->batches.next, struct sqlite_batch, link);
-		if (sqlite_batch_is_empty(batch)) {
-			return;
-		}
-		list_remove(&batch->link);
-		if (list_is_empty(&sqlite->batches)) {
-			sqlite_add_batch(sqlite);
-		}
-		if (batch->op_count == 0 && batch->read_count == 0) {
+	struct sqlite_batch *batch;
+	while (!sqlite->under_way && (batch = sqlite_next_batch(sqlite))) {
+		if (sqlite_batch_has_work(batch)) {
+			sqlite_submit(sqlite, batch);
+		} else {
+			sqlite_take_off(sqlite, batch);
 			sqlite_finish_batch(sqlite, batch);
-			continue;
 		}
-		sqlite->under_way = batch;
-		sqlite->submitted_ms = store_now_ms(&sqlite->store);
-		sqlite_log_submit(sqlite->log, batch);
 	}
 }
 
@@ -129,7 +162,9 @@ static void sqlite_keep(struct store_sqlite *sqlite, const struct sqlite_batch *
 		}
 	}
 	if (batch->new_failed) {
-		sqlite_collect(sqlite);
+		sqlite_take_changes(sqlite);
+		sqlite_filling(sqlite)->is_urgent = true;
+		sqlite_flush_later(sqlite);
 	}
 }
 
@@ -146,9 +181,22 @@ static void sqlite_wait_run(struct sqlite_wait *wait, const struct sqlite_batch 
 	free(wait);
 }
 
+/* The worker need not idle while the answers go out. After a failure it has to: settling it changes
+ * what comes next. */
+static void sqlite_go_on(struct store_sqlite *sqlite, const struct sqlite_batch *finished) {
+	if (finished->new_failed) {
+		return;
+	}
+	struct sqlite_batch *next = sqlite_next_batch(sqlite);
+	if (next && sqlite_batch_has_work(next)) {
+		sqlite_submit(sqlite, next);
+	}
+}
+
 static void sqlite_finish_batch(struct store_sqlite *sqlite, struct sqlite_batch *batch) {
 	sqlite->under_way = NULL;
 	sqlite->is_stuck = false;
+	sqlite_go_on(sqlite, batch);
 	sqlite_keep(sqlite, batch);
 	sqlite_note_state(sqlite, batch);
 	struct store_later_item *item;
@@ -207,12 +255,12 @@ static void sqlite_run_later(struct store_later_item *item) {
 }
 
 void sqlite_answer(struct store_sqlite *sqlite, struct sqlite_wait *wait, bool is_quiet,
-	bool needs_disk, const struct sqlite_wait_kind *kind) {
-	sqlite_collect(sqlite);
+	enum sqlite_need need, const struct sqlite_wait_kind *kind) {
+	sqlite_collect(sqlite, need == SQLITE_NEEDS_DISK_LAZILY);
 	wait->sqlite = sqlite;
 	wait->kind = kind;
 	wait->was_stuck = sqlite->is_stuck;
-	if ((is_quiet && !needs_disk) || sqlite->is_stuck) {
+	if ((is_quiet && need == SQLITE_NEEDS_NOTHING) || sqlite->is_stuck) {
 		wait->in = NULL;
 		store_later_add(&sqlite->later, &wait->item, sqlite_run_later);
 	} else {
@@ -236,7 +284,9 @@ void sqlite_turns_init(struct store_sqlite *sqlite, struct ev_loop *loop) {
 	ev_prepare_init(&sqlite->flush, sqlite_on_flush);
 	ev_set_priority(&sqlite->flush, EV_MINPRI);
 	sqlite->flush.data = sqlite;
-	sqlite_flush_later(sqlite); /* what loading found out of place */
+	ev_timer_init(&sqlite->patience, sqlite_on_patience, 0, 0);
+	sqlite->patience.data = sqlite;
+	sqlite_collect(sqlite, false); /* what loading found out of place */
 }
 
 void sqlite_turns_finish(struct store_sqlite *sqlite) {
@@ -247,6 +297,7 @@ void sqlite_turns_finish(struct store_sqlite *sqlite) {
 		if (is_failing && is_last && list_is_empty(&sqlite_filling(sqlite)->waits)) {
 			break; /* only what could not be written is left */
 		}
+		sqlite_collect(sqlite, false);
 		sqlite_flush(sqlite);
 		struct sqlite_batch *batch = sqlite_log_wait(sqlite->log);
 		if (batch) {
@@ -257,4 +308,5 @@ void sqlite_turns_finish(struct store_sqlite *sqlite) {
 		}
 	}
 	ev_clear_pending(sqlite->store.options.loop, &sqlite->flush);
+	ev_timer_stop(sqlite->store.options.loop, &sqlite->patience);
 }

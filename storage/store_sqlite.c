@@ -39,13 +39,13 @@ static void sqlite_send_done(struct sqlite_wait *wait, const struct sqlite_batch
 
 static const struct sqlite_wait_kind sqlite_kind_done = {.answer = sqlite_send_done};
 
-static void sqlite_answer_done(struct store_sqlite *sqlite, bool is_quiet, bool needs_disk,
+static void sqlite_answer_done(struct store_sqlite *sqlite, bool is_quiet, enum sqlite_need need,
 	const struct sqlite_wait_done *answer) {
 	if (answer->done || answer->acked) {
 		struct sqlite_wait_done *waiting = mem_dup(answer, sizeof *answer);
-		sqlite_answer(sqlite, &waiting->wait, is_quiet, needs_disk, &sqlite_kind_done);
+		sqlite_answer(sqlite, &waiting->wait, is_quiet, need, &sqlite_kind_done);
 	} else {
-		sqlite_collect(sqlite);
+		sqlite_collect(sqlite, need == SQLITE_NEEDS_DISK_LAZILY);
 	}
 }
 
@@ -111,7 +111,7 @@ static void sqlite_attach(
 	queue_index_attach(sqlite->index, device, store_now_ms(store), &waiting->result);
 	waiting->done = done;
 	waiting->ctx = ctx;
-	sqlite_answer(sqlite, &waiting->wait, is_quiet, false, &sqlite_kind_device);
+	sqlite_answer(sqlite, &waiting->wait, is_quiet, SQLITE_NEEDS_NOTHING, &sqlite_kind_device);
 }
 
 static void sqlite_detach(
@@ -119,7 +119,7 @@ static void sqlite_detach(
 	struct store_sqlite *sqlite = sqlite_of(store);
 	bool is_quiet = sqlite_is_quiet(sqlite);
 	queue_index_detach(sqlite->index, device, store_now_ms(store));
-	sqlite_answer_done(sqlite, is_quiet, false,
+	sqlite_answer_done(sqlite, is_quiet, SQLITE_NEEDS_NOTHING,
 		&(struct sqlite_wait_done){.outcome = STORE_OK, .done = done, .ctx = ctx});
 }
 
@@ -128,7 +128,7 @@ static void sqlite_set_urgency(struct store *store, struct device_id device, enu
 	struct store_sqlite *sqlite = sqlite_of(store);
 	bool is_quiet = sqlite_is_quiet(sqlite);
 	enum store_outcome outcome = queue_index_set_urgency(sqlite->index, device, min);
-	sqlite_answer_done(sqlite, is_quiet, true,
+	sqlite_answer_done(sqlite, is_quiet, SQLITE_NEEDS_DISK,
 		&(struct sqlite_wait_done){.outcome = outcome, .done = done, .ctx = ctx});
 }
 
@@ -137,7 +137,7 @@ static void sqlite_settle_missed(
 	struct store_sqlite *sqlite = sqlite_of(store);
 	bool is_quiet = sqlite_is_quiet(sqlite);
 	enum store_outcome outcome = queue_index_settle_missed(sqlite->index, device, count);
-	sqlite_answer_done(sqlite, is_quiet, true,
+	sqlite_answer_done(sqlite, is_quiet, SQLITE_NEEDS_DISK,
 		&(struct sqlite_wait_done){.outcome = outcome, .done = done, .ctx = ctx});
 }
 
@@ -176,7 +176,8 @@ static void sqlite_subscribe(
 	} else {
 		queue_index_subscribe(sqlite->index, what, store_now_ms(store), &waiting->result);
 	}
-	sqlite_answer(sqlite, &waiting->wait, is_quiet, !is_refused, &sqlite_kind_subscribed);
+	sqlite_answer(sqlite, &waiting->wait, is_quiet,
+		is_refused ? SQLITE_NEEDS_NOTHING : SQLITE_NEEDS_DISK, &sqlite_kind_subscribed);
 }
 
 static void sqlite_unsubscribe(struct store *store, struct device_id device,
@@ -184,7 +185,7 @@ static void sqlite_unsubscribe(struct store *store, struct device_id device,
 	struct store_sqlite *sqlite = sqlite_of(store);
 	bool is_quiet = sqlite_is_quiet(sqlite);
 	queue_index_unsubscribe(sqlite->index, device, channel, store_now_ms(store));
-	sqlite_answer_done(sqlite, is_quiet, true,
+	sqlite_answer_done(sqlite, is_quiet, SQLITE_NEEDS_DISK,
 		&(struct sqlite_wait_done){.outcome = STORE_OK, .done = done, .ctx = ctx});
 }
 
@@ -212,8 +213,8 @@ static void sqlite_lookup(struct store *store, struct device_id device,
 	queue_index_lookup(sqlite->index, device, subscription, &waiting->result);
 	waiting->done = done;
 	waiting->ctx = ctx;
-	sqlite_answer(
-		sqlite, &waiting->wait, sqlite_is_quiet(sqlite), false, &sqlite_kind_subscription);
+	sqlite_answer(sqlite, &waiting->wait, sqlite_is_quiet(sqlite), SQLITE_NEEDS_NOTHING,
+		&sqlite_kind_subscription);
 }
 
 static void sqlite_remove_invited(
@@ -221,7 +222,7 @@ static void sqlite_remove_invited(
 	struct store_sqlite *sqlite = sqlite_of(store);
 	bool is_quiet = sqlite_is_quiet(sqlite);
 	queue_index_remove_invited(sqlite->index, invite);
-	sqlite_answer_done(sqlite, is_quiet, true,
+	sqlite_answer_done(sqlite, is_quiet, SQLITE_NEEDS_DISK,
 		&(struct sqlite_wait_done){.outcome = STORE_OK, .done = done, .ctx = ctx});
 }
 
@@ -337,7 +338,8 @@ static void sqlite_put(
 		sqlite_add_put(sqlite, what, waiting);
 	}
 	waiting->needs_disk = put->message || put->doomed_count > 0 || put->is_self_evicted;
-	sqlite_answer(sqlite, &waiting->wait, is_quiet, waiting->needs_disk, &sqlite_kind_put);
+	sqlite_answer(sqlite, &waiting->wait, is_quiet,
+		waiting->needs_disk ? SQLITE_NEEDS_DISK : SQLITE_NEEDS_NOTHING, &sqlite_kind_put);
 }
 
 /* ---- fetch -------------------------------------------------------------------------------------
@@ -424,7 +426,8 @@ static void sqlite_fetch(struct store *store, struct device_id device, struct me
 		}
 		sqlite_batch_add_read(sqlite_filling(sqlite), waiting->read);
 	}
-	sqlite_answer(sqlite, &waiting->wait, is_quiet, count > 0, &sqlite_kind_fetch);
+	sqlite_answer(sqlite, &waiting->wait, is_quiet,
+		count > 0 ? SQLITE_NEEDS_DISK : SQLITE_NEEDS_NOTHING, &sqlite_kind_fetch);
 }
 
 /* ---- the rest ----------------------------------------------------------------------------------
@@ -438,7 +441,8 @@ static void sqlite_ack(struct store *store, struct device_id device, const struc
 	for (size_t i = 0; i < count; i++) {
 		removed += queue_index_ack(sqlite->index, device, &acks[i]);
 	}
-	sqlite_answer_done(sqlite, is_quiet, removed > 0,
+	sqlite_answer_done(sqlite, is_quiet,
+		removed > 0 ? SQLITE_NEEDS_DISK_LAZILY : SQLITE_NEEDS_NOTHING,
 		&(struct sqlite_wait_done){
 			.outcome = STORE_OK, .removed = removed, .acked = done, .ctx = ctx});
 }
@@ -448,7 +452,7 @@ static void sqlite_cancel(struct store *store, struct device_id device, struct m
 	struct store_sqlite *sqlite = sqlite_of(store);
 	bool is_quiet = sqlite_is_quiet(sqlite);
 	bool was_there = queue_index_cancel(sqlite->index, device, id);
-	sqlite_answer_done(sqlite, is_quiet, was_there,
+	sqlite_answer_done(sqlite, is_quiet, was_there ? SQLITE_NEEDS_DISK : SQLITE_NEEDS_NOTHING,
 		&(struct sqlite_wait_done){
 			.outcome = was_there ? STORE_OK : STORE_MISSING, .done = done, .ctx = ctx});
 }
@@ -463,7 +467,7 @@ static void sqlite_sweep(struct store *store) {
 	if (!sqlite->is_available && !sqlite_refuses_new(sqlite)) {
 		(void)sqlite_batch_add(sqlite_filling(sqlite), SQLITE_OP_PROBE);
 	}
-	sqlite_collect(sqlite); /* with what an earlier failure left */
+	sqlite_collect(sqlite, false); /* with what an earlier failure left */
 	sqlite_give_up_waiting(sqlite);
 }
 
