@@ -318,11 +318,23 @@ bool autopush_print_urgency(struct buffer *out, int status) {
 	return buffer_printf(out, "{\"messageType\":\"urgency\",\"status\":%d}", status);
 }
 
+/* The end of a notification. */
+static bool autopush_print_extra(struct buffer *out, const struct autopush_extra *extra) {
+	if (!extra) {
+		return buffer_append(out, "}", 1);
+	}
+	return buffer_printf(out, ",\"bellwire\":{\"ttl_s\":%u,\"urgency\":\"%s\"", extra->ttl_sec,
+			   urgency_name(extra->urgency)) &&
+		   (extra->topic.len == 0 ||
+			   (buffer_printf(out, ",\"topic\":") && json_append_string(out, extra->topic))) &&
+		   buffer_append(out, "}}", 2);
+}
+
 /* `headers`: null without a body, else what of the three there is. */
 static bool autopush_print_headers(
 	struct buffer *out, const struct autopush_notification *notification) {
 	if (notification->body.len == 0) {
-		return buffer_append(out, "null}", 5);
+		return buffer_append(out, "null", 4);
 	}
 	const struct {
 		const char *name;
@@ -341,7 +353,7 @@ static bool autopush_print_headers(
 			comma = ",";
 		}
 	}
-	return fits && buffer_append(out, "}}", 2);
+	return fits && buffer_append(out, "}", 1);
 }
 
 /* Written by hand: this runs once for each delivery. */
@@ -351,7 +363,7 @@ bool autopush_print_notification(
 	static const char version[] = "\",\"version\":\"";
 	static const char data[] = "\",\"data\":\"";
 	static const char headers[] = "\",\"headers\":";
-	static const char usual[] = "{\"encoding\":\"aes128gcm\"}}";
+	static const char usual[] = "{\"encoding\":\"aes128gcm\"}";
 	size_t room = sizeof head + AUTOPUSH_CHANNEL_LENGTH + sizeof version + AUTOPUSH_VERSION_LENGTH +
 				  sizeof data + BASE64URL_LENGTH(notification->body.len) + sizeof headers + 64;
 	char *start = buffer_reserve(out, room);
@@ -368,7 +380,9 @@ bool autopush_print_notification(
 	buffer_commit(out, (size_t)(at - start));
 	if (notification->body.len > 0 && notification->crypto_key.len == 0 &&
 		notification->encryption.len == 0 && slice_equals(notification->encoding, "aes128gcm")) {
-		return buffer_append(out, usual, sizeof usual - 1);
+		return buffer_append(out, usual, sizeof usual - 1) &&
+			   autopush_print_extra(out, notification->extra);
 	}
-	return autopush_print_headers(out, notification);
+	return autopush_print_headers(out, notification) &&
+		   autopush_print_extra(out, notification->extra);
 }

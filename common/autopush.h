@@ -98,11 +98,18 @@ bool autopush_print_unregister(struct buffer *out, struct slice channel, int sta
 	__attribute__((warn_unused_result));
 bool autopush_print_urgency(struct buffer *out, int status) __attribute__((warn_unused_result));
 
+/* What a client with our extension is told beside the message. */
+struct autopush_extra {
+	uint32_t ttl_sec; /* left to live; 0: now or never */
+	enum urgency urgency;
+	struct slice topic; /* empty: none */
+};
 struct autopush_notification {
 	struct channel_id channel;
 	struct message_id id;
 	struct slice body; /* bytes */
 	struct slice encoding, encryption, crypto_key;
+	const struct autopush_extra *extra; /* NULL: a client without our extension */
 };
 bool autopush_print_notification(struct buffer *out,
 	const struct autopush_notification *notification) __attribute__((warn_unused_result));

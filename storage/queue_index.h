@@ -193,6 +193,7 @@ int queue_index_walk(const struct queue_index *index, struct device_id id, struc
 /* A message of the device that a walk would see; NULL when there is none. */
 struct queue_message *queue_index_find(
 	const struct queue_index *index, struct device_id id, struct message_id message);
+struct slice queue_message_topic(const struct queue_message *message);
 /* True when it was there. */
 bool queue_index_ack(struct queue_index *index, struct device_id id, const struct store_ack *ack);
 bool queue_index_cancel(struct queue_index *index, struct device_id id, struct message_id message);

@@ -90,6 +90,11 @@ static struct queue_topic *queue_topic_use(
 	return topic;
 }
 
+struct slice queue_message_topic(const struct queue_message *message) {
+	return message->topic ? (struct slice){message->topic->text, message->topic->len}
+						  : (struct slice){NULL, 0};
+}
+
 static struct queue_message *queue_topic_newest(
 	const struct queue_index *index, struct queue_subscription *subscription, struct slice text) {
 	if (text.len == 0) {

@@ -136,6 +136,7 @@ bool redis_message_open(struct slice text, struct store_message *out_message) {
 		.id = redis_message_id(redis_double_at(text.data)),
 		.urgency = (enum urgency)urgency,
 		.expires_ms = (int64_t)redis_double_at(text.data + AT_EXPIRES),
+		.topic = {text.data + MESSAGE_HEAD, topic},
 		.encoding = {at, encoding},
 		.encryption = {at + encoding, encryption},
 		.crypto_key = {at + encoding + encryption, key},

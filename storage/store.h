@@ -63,6 +63,7 @@ struct store_message {
 	struct channel_id channel;
 	enum urgency urgency;
 	int64_t expires_ms; /* Unix time; 0 for TTL 0 */
+	struct slice topic; /* empty for none */
 	struct slice encoding; /* Content-Encoding, may be empty */
 	struct slice encryption; /* aesgcm only */
 	struct slice crypto_key; /* aesgcm only, the VAPID key already removed */

@@ -92,6 +92,7 @@ struct fault_call {
 	} answer; /* the outcome always comes first */
 	struct store_message *messages; /* of answer.fetched */
 	struct store_payload **payloads;
+	char (*topics)[STORE_TOPIC_MAX];
 };
 
 static struct store_fault *fault_of(struct store *store) {
@@ -235,6 +236,7 @@ static void fault_call_destroy(struct fault_call *call) {
 		free(call->payloads[i]);
 	}
 	free(call->payloads);
+	free(call->topics);
 	free(call->messages);
 	free(call);
 }
@@ -337,12 +339,17 @@ static void fault_on_fetched(const struct store_fetched *fetched, void *ctx) {
 	if (fetched->count > 0) {
 		call->messages = mem_dup(fetched->messages, fetched->count * sizeof *fetched->messages);
 		call->payloads = mem_zalloc(fetched->count * sizeof(void *));
+		call->topics = mem_zalloc(fetched->count * sizeof *call->topics);
 	}
 	for (size_t i = 0; i < fetched->count; i++) {
 		const struct store_message *message = &fetched->messages[i];
 		call->payloads[i] = store_payload_make(
 			message->encoding, message->encryption, message->crypto_key, message->body);
 		store_payload_open(call->payloads[i], &call->messages[i]);
+		if (message->topic.len > 0) {
+			memcpy(call->topics[i], message->topic.data, message->topic.len);
+			call->messages[i].topic.data = call->topics[i];
+		}
 	}
 	call->answer.fetched.messages = call->messages;
 	fault_answered(call);

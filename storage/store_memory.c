@@ -142,6 +142,7 @@ static void memory_fetch_run(struct store_later_item *item) {
 			.channel = found[i]->subscription->channel,
 			.urgency = (enum urgency)found[i]->urgency,
 			.expires_ms = found[i]->expires_ms,
+			.topic = queue_message_topic(found[i]),
 		};
 		store_payload_open(found[i]->payload, &messages[i]);
 	}

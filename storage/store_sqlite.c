@@ -369,6 +369,7 @@ static size_t sqlite_fill_fetched(
 				.channel = message->subscription->channel,
 				.urgency = (enum urgency)message->urgency,
 				.expires_ms = message->expires_ms,
+				.topic = queue_message_topic(message),
 			};
 			store_payload_open(waiting->read->payloads[i], &messages[count++]);
 		}

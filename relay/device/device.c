@@ -329,7 +329,20 @@ static bool device_has_room(const struct device *device) {
 	return device->window.in_flight < device->devices->options.window;
 }
 
+/* Rounded up: only a message that is not stored has no time left. */
+static uint32_t device_ttl_left_sec(
+	const struct device *device, const struct store_message *message) {
+	int64_t now_ms = (int64_t)(ev_now(device->devices->options.loop) * 1000);
+	int64_t left_sec = (message->expires_ms - now_ms + 999) / 1000;
+	return message->expires_ms == 0 ? 0 : left_sec < 1 ? 1 : (uint32_t)left_sec;
+}
+
 static bool device_send_notification(struct device *device, const struct store_message *message) {
+	struct autopush_extra extra;
+	if (device->is_ours) {
+		extra = (struct autopush_extra){
+			device_ttl_left_sec(device, message), message->urgency, message->topic};
+	}
 	const struct autopush_notification notification = {
 		.channel = message->channel,
 		.id = message->id,
@@ -337,6 +350,7 @@ static bool device_send_notification(struct device *device, const struct store_m
 		.encoding = message->encoding,
 		.encryption = message->encryption,
 		.crypto_key = message->crypto_key,
+		.extra = device->is_ours ? &extra : NULL,
 	};
 	struct buffer *frame = device_frame_begin(device);
 	if (!autopush_print_notification(frame, &notification)) {

@@ -407,6 +407,7 @@ static bool push_deliver(struct push *push, const struct store_put_result *resul
 		.channel = result->channel,
 		.urgency = push->urgency,
 		.expires_ms = result->expires_ms,
+		.topic = push->topic,
 		.encoding = push->encoding,
 		.encryption = {push->encryption, push->encryption_len},
 		.crypto_key = {push->crypto_key, push->crypto_key_len},

@@ -118,10 +118,15 @@ static void a_topic_is_replaced_on_its_subscription_only(void **state) {
 	(void)put_with(world, device, one, "d", t);
 	assert_true(world->put.was_replaced);
 	expect_queue(world, device, "b c d");
+	assert_true(slice_equals(world->last.topic, "t"));
 	assert_int_equal(ack(world, device, 1, first), 0);
 	(void)put_with(world, device, one, "e", (struct put_facts){0, URGENCY_NORMAL, "t"});
 	assert_false(world->put.is_stored);
 	expect_queue(world, device, "b c");
+	assert_true(slice_equals(world->last.topic, "T"));
+	(void)put(world, device, one, "f");
+	expect_queue(world, device, "b c f");
+	assert_int_equal(world->last.topic.len, 0);
 }
 
 static void a_full_queue_drops_the_least_important(void **state) {

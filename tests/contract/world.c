@@ -79,6 +79,7 @@ static void world_keep_last(struct world *world, const struct store_message *mes
 	world->last.encryption = world_keep(message->encryption, world->pieces[1]);
 	world->last.crypto_key = world_keep(message->crypto_key, world->pieces[2]);
 	world->last.body = world_keep(message->body, world->pieces[3]);
+	world->last.topic = world_keep(message->topic, world->pieces[4]);
 }
 void on_fetched(const struct store_fetched *fetched, void *ctx) {
 	struct world *world = ctx;

@@ -28,7 +28,7 @@ struct world {
 	struct message_id ids[STORE_FETCH_MAX];
 	char bodies[STORE_FETCH_MAX][64];
 	struct store_message last; /* of a fetch; its slices point into pieces */
-	char pieces[4][70000];
+	char pieces[5][70000];
 	unsigned state_changes, wakes;
 	char reason[300];
 };

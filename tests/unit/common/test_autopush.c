@@ -272,6 +272,29 @@ static void prints_notifications(void **state) {
 	}
 }
 
+static void tells_our_own_client_more(void **state) {
+	(void)state;
+	struct autopush_extra extra = {.ttl_sec = 59, .urgency = URGENCY_HIGH};
+	struct autopush_notification notification = {
+		.body = slice_of("hi"), .encoding = slice_of("aes128gcm"), .extra = &extra};
+	struct buffer out;
+	buffer_init(&out, 4096);
+	assert_true(autopush_print_notification(&out, &notification));
+	assert_true(buffer_append(&out, "", 1));
+	assert_string_equal(strstr(buffer_begin(&out), ",\"headers\""),
+		",\"headers\":{\"encoding\":\"aes128gcm\"},"
+		"\"bellwire\":{\"ttl_s\":59,\"urgency\":\"high\"}}");
+	buffer_clear(&out);
+	notification.body = slice_of("");
+	extra = (struct autopush_extra){0, URGENCY_VERY_LOW, slice_of("mail_1=")};
+	assert_true(autopush_print_notification(&out, &notification));
+	assert_true(buffer_append(&out, "", 1));
+	assert_string_equal(strstr(buffer_begin(&out), ",\"headers\""),
+		",\"headers\":null,"
+		"\"bellwire\":{\"ttl_s\":0,\"urgency\":\"very-low\",\"topic\":\"mail_1=\"}}");
+	buffer_finish(&out);
+}
+
 static void refuses_what_exceeds_the_limit(void **state) {
 	(void)state;
 	struct buffer out;
@@ -294,6 +317,7 @@ int main(void) {
 		cmocka_unit_test(ack_keeps_the_readable_updates),
 		cmocka_unit_test(prints_answers),
 		cmocka_unit_test(prints_notifications),
+		cmocka_unit_test(tells_our_own_client_more),
 		cmocka_unit_test(refuses_what_exceeds_the_limit),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
