@@ -174,11 +174,16 @@ static bool autopush_parse_register(const json_t *json, struct autopush_message 
 	message->reg.key_is_text = found == JSON_PRESENT;
 	json_t *ours;
 	int64_t value;
-	if (json_get_object(json, "bellwire", &ours) == JSON_PRESENT &&
-		json_get_integer(ours, "max_body", &value) == JSON_PRESENT && value > 0 &&
+	struct slice key;
+	if (json_get_object(json, "bellwire", &ours) != JSON_PRESENT) {
+		return true;
+	}
+	if (json_get_integer(ours, "max_body", &value) == JSON_PRESENT && value > 0 &&
 		value <= UINT32_MAX) {
 		message->reg.max_body = (uint32_t)value;
 	}
+	message->reg.key_is_later =
+		json_get_string(ours, "key", &key) == JSON_PRESENT && slice_equals(key, "later");
 	return true;
 }
 

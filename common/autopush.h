@@ -65,6 +65,7 @@ struct autopush_message {
 		struct {
 			bool has_key, key_is_text;
 			struct slice key;
+			bool key_is_later; /* by our extension: the VAPID key will follow */
 			uint32_t max_body; /* 0: none given */
 		} reg;
 		struct {

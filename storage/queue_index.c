@@ -467,15 +467,27 @@ static bool queue_subscription_has_key(const struct queue_subscription *subscrip
 		   (!has_key || memcmp(subscription->key_hash, key_hash, STORE_KEY_HASH_BYTES) == 0);
 }
 
+/* A key that follows later: does asking for the channel in this way leave its key alone? */
+static bool queue_subscription_keeps_key(
+	const struct queue_subscription *subscription, const struct store_subscribe *what) {
+	if (queue_subscription_has_key(subscription, what->has_key, what->key_hash)) {
+		return true;
+	}
+	return subscription->key_hash && (what->has_key ? store_key_is_later(what->key_hash)
+													: store_key_is_later(subscription->key_hash));
+}
+
 /* An existing channel is asked for again. */
 static void queue_subscription_renew(struct queue_index *index,
 	struct queue_subscription *subscription, const struct store_subscribe *what, int64_t now_ms) {
-	bool is_same_key = queue_subscription_has_key(subscription, what->has_key, what->key_hash);
-	if (is_same_key && subscription->max_body == what->max_body) {
+	bool keeps_key = queue_subscription_keeps_key(subscription, what);
+	if (keeps_key && subscription->max_body == what->max_body) {
 		return;
 	}
 	subscription->max_body = what->max_body;
-	if (!is_same_key) {
+	if (!keeps_key && subscription->key_hash && store_key_is_later(subscription->key_hash)) {
+		memcpy(subscription->key_hash, what->key_hash, sizeof what->key_hash);
+	} else if (!keeps_key) {
 		queue_subscription_bury(index, subscription, now_ms);
 		(void)hashmap_remove(index->subscriptions, &subscription->device_id);
 		subscription->id = what->fresh;

@@ -31,6 +31,11 @@ const char *store_outcome_name(enum store_outcome outcome) {
 	return outcome < STORE_OUTCOME_COUNT ? names[outcome] : "?";
 }
 
+bool store_key_is_later(const uint8_t key_hash[STORE_KEY_HASH_BYTES]) {
+	static const uint8_t later[STORE_KEY_HASH_BYTES];
+	return memcmp(key_hash, later, sizeof later) == 0;
+}
+
 static const struct store_backend *store_backend_of(const char *url, const char **out_rest) {
 	for (size_t i = 0; i < sizeof store_schemes / sizeof store_schemes[0]; i++) {
 		size_t len = strlen(store_schemes[i].scheme);

@@ -39,6 +39,9 @@ enum store_outcome {
 };
 const char *store_outcome_name(enum store_outcome outcome);
 
+/* The hash of a key that is not known yet: all zero, which no key has. */
+bool store_key_is_later(const uint8_t key_hash[STORE_KEY_HASH_BYTES]);
+
 struct store;
 
 /* ---- opening ---- */
@@ -141,7 +144,7 @@ struct store_subscribe {
 	struct channel_id channel;
 	struct subscription_id fresh; /* used when the channel is new or its key changes */
 	bool has_key;
-	uint8_t key_hash[STORE_KEY_HASH_BYTES];
+	uint8_t key_hash[STORE_KEY_HASH_BYTES]; /* or all zero: the key follows later */
 	uint32_t max_body; /* 0: no limit of its own */
 	struct invite_id invite; /* kept with a new device */
 	uint32_t
@@ -157,7 +160,10 @@ typedef void store_subscribed_fn(const struct store_subscribed *result, void *ct
 
 /* Creates the device, attached to this node, if need be. An existing channel with the same key
  * keeps its subscription; with another key it gets the fresh one, the old one is GONE from then on,
- * and messages already accepted stay. */
+ * and messages already accepted stay.
+ * A subscription whose key follows later takes no message (KEY_MISMATCH) until a subscribe with a
+ * key gives it that key; it stays the same by that, and by one without a key. One that has a key
+ * keeps it when told that it follows later. */
 void store_subscribe(
 	struct store *store, const struct store_subscribe *what, store_subscribed_fn *done, void *ctx);
 /* Removes the channel and its messages, leaves a tombstone. A device without any subscription may

@@ -290,10 +290,13 @@ static void device_request_start(struct device_request *request) {
 static void device_handle_register(struct device *device, const struct autopush_message *message) {
 	struct device_request *request = device_request_add(device, message);
 	request->max_body = device->is_ours ? message->reg.max_body : 0;
-	request->has_key = message->reg.has_key;
-	bool is_good = autopush_channel_parse(message->channel, &request->channel) &&
-				   (!request->has_key || (message->reg.key_is_text &&
-											 device_read_key(message->reg.key, request->key_hash)));
+	/* The hash of a key that follows later is all zero. */
+	bool is_later = device->is_ours && message->reg.key_is_later && !message->reg.has_key;
+	request->has_key = message->reg.has_key || is_later;
+	bool is_good =
+		autopush_channel_parse(message->channel, &request->channel) &&
+		(!message->reg.has_key ||
+			(message->reg.key_is_text && device_read_key(message->reg.key, request->key_hash)));
 	if (is_good) {
 		device_request_start(request);
 	} else {

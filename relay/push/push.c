@@ -258,6 +258,8 @@ static void push_on_looked_up(const struct store_subscription *subscription, voi
 		push_refuse(push, PUSH_GONE, NULL, 0);
 	} else if (subscription->outcome != STORE_OK) {
 		push_refuse(push, PUSH_STORE_AWAY, NULL, 0);
+	} else if (subscription->has_key && store_key_is_later(subscription->key_hash)) {
+		push_refuse(push, PUSH_KEY_LATER, NULL, 0);
 	} else if (push_is_foreign_key(push, subscription)) {
 		push_refuse(push, PUSH_FORBIDDEN, NULL, 0);
 	} else if (push->verdict != PUSH_ACCEPTED) {
@@ -378,7 +380,9 @@ static void push_on_stored(const struct store_put_result *result, void *ctx) {
 		push_refuse(push, PUSH_GONE, NULL, 0);
 		return;
 	case STORE_KEY_MISMATCH:
-		push_refuse(push, PUSH_FORBIDDEN, NULL, 0);
+		/* Foreign, or not known yet? If neither any more, it came to be known meanwhile. */
+		push->verdict = push->is_proven ? PUSH_KEY_LATER : PUSH_FORBIDDEN;
+		push_look_up(push);
 		return;
 	case STORE_TOO_LARGE:
 		push_refuse(push, PUSH_TOO_LARGE, NULL, 0);

@@ -5,18 +5,22 @@
 --         lifetime d (ms)
 -- ARGV[2] channel
 -- ARGV[3] fresh subscription id
--- ARGV[4] key hash (zeros without a key)
+-- ARGV[4] key hash (zeros without a key, and for one that follows later)
 -- ARGV[5] invite
 -- Reply: outcome, subscription id, the device is new, its invite; or the outcome alone
 local node, most, quota, has_key, max_body, tombstone, lifetime = struct.unpack('<c16I4I4BI4dd', ARGV[1])
+local KEY_LATER = string.rep('\0', 32)
 local channel, fresh, key_hash = ARGV[2], ARGV[3], ARGV[4]
 local found = call('HMGET', H, 'd', 'c' .. channel)
 local old = found[2]
 if old then
 	local text = call('HGET', H, 's' .. old)
 	local had_key, _, old_hash, old_max, accepted = struct.unpack(SUBSCRIPTION, text)
-	if had_key == has_key and old_hash == key_hash then
-		if old_max ~= max_body then
+	if had_key == 1 and (has_key == 0 and old_hash == KEY_LATER or has_key == 1 and key_hash == KEY_LATER) then
+		has_key, key_hash = 1, old_hash
+	end
+	if had_key == has_key and (old_hash == key_hash or old_hash == KEY_LATER) then
+		if old_max ~= max_body or old_hash ~= key_hash then
 			call('HSET', H, 's' .. old, struct.pack(SUBSCRIPTION, has_key, channel, key_hash, max_body, accepted))
 		end
 		return {OK, old, 0, ({struct.unpack(DEVICE, found[1])})[INVITE]}

@@ -213,6 +213,47 @@ static void a_channel_keeps_its_subscription_while_its_key_stays(void **state) {
 	expect_queue(world, device, "a"); /* what was accepted stays */
 }
 
+/* A put with this key, by one who proved to hold it. */
+static enum store_outcome put_with_key(struct world *world, struct device_id device,
+	struct subscription_id subscription, const uint8_t key_hash[STORE_KEY_HASH_BYTES]) {
+	struct store_put what = {.device = device,
+		.subscription = subscription,
+		.ttl_sec = 60,
+		.has_key = true,
+		.body = slice_of("x")};
+	memcpy(what.key_hash, key_hash, sizeof what.key_hash);
+	CALL(world, store_put(world->store, &what, on_put, world));
+	world_wait(world);
+	return world->put.outcome;
+}
+
+static void a_key_may_follow_later(void **state) {
+	struct world *world = *state;
+	struct device_id device = new_device();
+	const uint8_t later[STORE_KEY_HASH_BYTES] = {0}, key[STORE_KEY_HASH_BYTES] = {1},
+				  other[STORE_KEY_HASH_BYTES] = {2};
+	struct subscription_id first = subscribe_with(world, device, 1, later), same;
+	assert_int_equal(put(world, device, first, "x"), STORE_KEY_MISMATCH);
+	assert_int_equal(put_with_key(world, device, first, key), STORE_KEY_MISMATCH);
+	assert_int_equal(lookup(world, device, first), STORE_OK);
+	assert_true(world->subscription.has_key);
+	assert_true(store_key_is_later(world->subscription.key_hash));
+	const uint8_t *const kept[] = {later, NULL, key, key, later};
+	for (size_t i = 0; i < sizeof kept / sizeof *kept; i++) {
+		same = subscribe_with(world, device, 1, kept[i]);
+		assert_memory_equal(&first, &same, sizeof first);
+	}
+	assert_int_equal(put_with_key(world, device, first, other), STORE_KEY_MISMATCH);
+	assert_int_equal(put_with_key(world, device, first, key), STORE_OK);
+	same = subscribe_with(world, device, 1, other);
+	assert_memory_not_equal(&first, &same, sizeof first);
+	assert_int_equal(lookup(world, device, first), STORE_GONE);
+	/* One that never had a key is another subscription once it waits for one. */
+	first = subscribe_with(world, device, 2, NULL);
+	same = subscribe_with(world, device, 2, later);
+	assert_memory_not_equal(&first, &same, sizeof first);
+}
+
 static void transient_messages_are_never_stored(void **state) {
 	struct world *world = *state;
 	struct device_id device = new_device();
@@ -711,6 +752,7 @@ int main(int argc, char **argv) {
 		PROMISE(what_was_missed_is_told_until_settled),
 		PROMISE(a_removed_subscription_is_gone_with_its_messages),
 		PROMISE(a_channel_keeps_its_subscription_while_its_key_stays),
+		PROMISE(a_key_may_follow_later),
 		PROMISE(transient_messages_are_never_stored),
 		PROMISE(a_minimum_holds_less_urgent_messages_back),
 		PROMISE(quotas_are_kept),

@@ -170,13 +170,17 @@ static void register_tells_absent_and_wrong_keys_apart(void **state) {
 		const char *rest;
 		bool has_key, is_text;
 		uint32_t max_body;
+		bool is_later;
 	} cases[] = {
-		{"", false, false, 0},
-		{",\"key\":null", false, false, 0},
-		{",\"key\":\"BA\"", true, true, 0},
-		{",\"key\":7", true, false, 0},
-		{",\"bellwire\":{\"max_body\":4096}", false, false, 4096},
-		{",\"bellwire\":{\"max_body\":-1}", false, false, 0},
+		{"", false, false, 0, false},
+		{",\"key\":null", false, false, 0, false},
+		{",\"key\":\"BA\"", true, true, 0, false},
+		{",\"key\":7", true, false, 0, false},
+		{",\"bellwire\":{\"max_body\":4096}", false, false, 4096, false},
+		{",\"bellwire\":{\"max_body\":-1}", false, false, 0, false},
+		{",\"bellwire\":{\"key\":\"later\",\"max_body\":4096}", false, false, 4096, true},
+		{",\"bellwire\":{\"key\":\"now\"}", false, false, 0, false},
+		{",\"bellwire\":{\"key\":true}", false, false, 0, false},
 	};
 	for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
 		char text[200];
@@ -189,6 +193,7 @@ static void register_tells_absent_and_wrong_keys_apart(void **state) {
 		assert_int_equal(message.reg.has_key, cases[i].has_key);
 		assert_int_equal(message.reg.key_is_text, cases[i].is_text);
 		assert_int_equal(message.reg.max_body, cases[i].max_body);
+		assert_int_equal(message.reg.key_is_later, cases[i].is_later);
 		autopush_message_finish(&message);
 	}
 }
