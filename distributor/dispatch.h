@@ -42,8 +42,12 @@ typedef void dispatch_done_fn(enum dispatch_outcome outcome, void *done_ctx);
 
 /* Who takes the messages of one kind of registration. `done` is called exactly once for each call,
  * later, from the loop. Dispatch has at most one call in flight a registration, and eight a
- * service; an announce of a registration always precedes its messages. */
+ * service, unless the target asks for more; an announce of a registration always precedes its
+ * messages. */
 struct dispatch_target {
+	/* Messages of a registration, and of a service, that the target gathers: it may have so many of
+	 * them at a time, in their order. 0: one. */
+	uint32_t gathers;
 	/* Tells the endpoint (NewEndpoint), starting the app if need be. */
 	void (*announce)(
 		const struct registration *registration, dispatch_done_fn *done, void *done_ctx, void *ctx);
