@@ -5,22 +5,21 @@
 #include "common/cleanup.h"
 #include "common/log.h"
 #include "common/mem.h"
+#include "relay/push/siv.h"
 #include "relay/push/token_file.h"
 #include <assert.h>
 #include <openssl/core_names.h>
-#include <openssl/err.h>
-#include <openssl/evp.h>
 #include <openssl/kdf.h>
 #include <openssl/params.h>
 #include <openssl/rand.h>
 
 enum {
-	TOKEN_TAG_BYTES = 16,
-	TOKEN_PLAIN_BYTES = 32,
-	TOKEN_BYTES = 1 + TOKEN_TAG_BYTES + TOKEN_PLAIN_BYTES,
+	TOKEN_PLAIN_BYTES = SIV_PLAIN_BYTES,
+	TOKEN_BYTES = 1 + SIV_TAG_BYTES + TOKEN_PLAIN_BYTES,
 	TOKEN_NUMBERS = 256,
 };
 static_assert(BASE64URL_LENGTH(TOKEN_BYTES) == TOKEN_LENGTH, "the text of a token");
+static_assert((int)TOKEN_KEY_BYTES == (int)SIV_KEY_BYTES, "a key of the file is the cipher's");
 
 enum token_kind { TOKEN_PUSH, TOKEN_MESSAGE, TOKEN_KIND_COUNT };
 
@@ -31,38 +30,13 @@ static const char *const token_associated_data[] = {
 static_assert(sizeof token_associated_data / sizeof *token_associated_data == TOKEN_KIND_COUNT,
 	"one for each kind");
 
-/* SIV contexts that have taken key and associated data; each use works on a copy, for a third of
- * what a key schedule costs. */
-struct token_cipher {
-	EVP_CIPHER_CTX *seal[TOKEN_KIND_COUNT], *open[TOKEN_KIND_COUNT];
-};
-
 struct token_keys {
 	struct token_file file;
-	struct token_cipher ciphers[TOKEN_KEYS_MAX]; /* of the key at the same place in file */
+	struct siv *sivs[TOKEN_KEYS_MAX][TOKEN_KIND_COUNT]; /* of the key at the same place in file */
 	int16_t places[TOKEN_NUMBERS]; /* by key number; -1: no such key */
-	EVP_CIPHER *siv;
-	EVP_CIPHER_CTX *scratch; /* the copy in use */
 };
 
-static EVP_CIPHER_CTX *token_context_create(
-	EVP_CIPHER *siv, const uint8_t *secret, enum token_kind kind, bool is_seal) {
-	const char *data = token_associated_data[kind];
-	int len = 0;
-	EVP_CIPHER_CTX *context = EVP_CIPHER_CTX_new();
-	if (!context || EVP_CipherInit_ex2(context, siv, secret, NULL, is_seal, NULL) != 1 ||
-		EVP_CipherUpdate(context, NULL, &len, (const uint8_t *)data, (int)strlen(data)) != 1) {
-		log_fatal("OpenSSL cannot set up AES-256-SIV");
-	}
-	return context;
-}
-
 static void token_keys_arm(struct token_keys *keys) {
-	keys->siv = EVP_CIPHER_fetch(NULL, "AES-256-SIV", NULL);
-	keys->scratch = EVP_CIPHER_CTX_new();
-	if (!keys->siv || !keys->scratch) {
-		log_fatal("OpenSSL has no AES-256-SIV");
-	}
 	for (size_t i = 0; i < TOKEN_NUMBERS; i++) {
 		keys->places[i] = -1;
 	}
@@ -70,8 +44,7 @@ static void token_keys_arm(struct token_keys *keys) {
 		const struct token_file_key *key = &keys->file.keys[i];
 		keys->places[key->number] = (int16_t)i;
 		for (enum token_kind kind = 0; kind < TOKEN_KIND_COUNT; kind++) {
-			keys->ciphers[i].seal[kind] = token_context_create(keys->siv, key->secret, kind, true);
-			keys->ciphers[i].open[kind] = token_context_create(keys->siv, key->secret, kind, false);
+			keys->sivs[i][kind] = siv_create(key->secret, token_associated_data[kind]);
 		}
 	}
 }
@@ -92,12 +65,9 @@ void token_keys_destroy(struct token_keys *keys) {
 	}
 	for (size_t i = 0; i < keys->file.count; i++) {
 		for (enum token_kind kind = 0; kind < TOKEN_KIND_COUNT; kind++) {
-			EVP_CIPHER_CTX_free(keys->ciphers[i].seal[kind]);
-			EVP_CIPHER_CTX_free(keys->ciphers[i].open[kind]);
+			siv_destroy(keys->sivs[i][kind]);
 		}
 	}
-	EVP_CIPHER_CTX_free(keys->scratch);
-	EVP_CIPHER_free(keys->siv);
 	mem_wipe(keys, sizeof *keys);
 	free(keys);
 }
@@ -130,13 +100,7 @@ static void token_seal(const struct token_keys *keys, enum token_kind kind,
 	const uint8_t plain[TOKEN_PLAIN_BYTES], char out[TOKEN_LENGTH + 1]) {
 	size_t newest = keys->file.count - 1;
 	uint8_t token[TOKEN_BYTES] = {keys->file.keys[newest].number};
-	uint8_t *tag = token + 1, *text = tag + TOKEN_TAG_BYTES;
-	int len = 0;
-	if (EVP_CIPHER_CTX_copy(keys->scratch, keys->ciphers[newest].seal[kind]) != 1 ||
-		EVP_EncryptUpdate(keys->scratch, text, &len, plain, TOKEN_PLAIN_BYTES) != 1 ||
-		EVP_CIPHER_CTX_ctrl(keys->scratch, EVP_CTRL_AEAD_GET_TAG, TOKEN_TAG_BYTES, tag) != 1) {
-		log_fatal("OpenSSL cannot encrypt a token");
-	}
+	siv_seal(keys->sivs[newest][kind], plain, token + 1);
 	size_t characters = base64url_encode(out, token, sizeof token);
 	assert(characters == TOKEN_LENGTH);
 	out[characters] = '\0';
@@ -151,18 +115,7 @@ static bool token_unseal(const struct token_keys *keys, enum token_kind kind, st
 		bytes != sizeof token || keys->places[token[0]] < 0) {
 		return false;
 	}
-	const EVP_CIPHER_CTX *context = keys->ciphers[keys->places[token[0]]].open[kind];
-	int len = 0;
-	bool is_ours = EVP_CIPHER_CTX_copy(keys->scratch, context) == 1 &&
-				   EVP_CIPHER_CTX_ctrl(
-					   keys->scratch, EVP_CTRL_AEAD_SET_TAG, TOKEN_TAG_BYTES, token + 1) == 1 &&
-				   EVP_DecryptUpdate(keys->scratch, out, &len, token + 1 + TOKEN_TAG_BYTES,
-					   TOKEN_PLAIN_BYTES) == 1 &&
-				   len == TOKEN_PLAIN_BYTES;
-	if (!is_ours) {
-		ERR_clear_error(); /* a TLS connection would find the entry */
-	}
-	return is_ours;
+	return siv_open(keys->sivs[keys->places[token[0]]][kind], token + 1, out);
 }
 
 void token_make_push(const struct token_keys *keys, struct device_id device,
