@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The identifiers of the push protocol and its frames, as text and as values. */
 #include "common/autopush.h"
+#include "common/autopush_acks.h"
 #include "common/base64url.h"
 #include "common/json.h"
 #include "common/mem.h"
@@ -205,7 +206,8 @@ static bool autopush_parse_ack(const json_t *json, struct autopush_message *mess
 	if (count > AUTOPUSH_UPDATES_MAX) {
 		count = AUTOPUSH_UPDATES_MAX;
 	}
-	message->ack.acks = mem_alloc((count + 1) * sizeof *message->ack.acks);
+	message->ack.acks =
+		count <= AUTOPUSH_ACKS_FEW ? message->few : mem_alloc(count * sizeof *message->ack.acks);
 	for (size_t i = 0; i < count; i++) {
 		if (autopush_parse_update(
 				json_array_get(updates, i), &message->ack.acks[message->ack.count])) {
@@ -266,11 +268,16 @@ static enum autopush_type autopush_type_of(const json_t *json) {
 }
 
 bool autopush_message_parse(struct slice text, struct autopush_message *out_message) {
+	memset(out_message, 0, offsetof(struct autopush_message, few));
+	if (autopush_acks_scan(text, out_message->few, AUTOPUSH_ACKS_FEW, &out_message->ack.count)) {
+		out_message->type = AUTOPUSH_ACK;
+		out_message->ack.acks = out_message->few;
+		return true;
+	}
 	json_t *json = json_parse(text);
 	if (!json) {
 		return false;
 	}
-	memset(out_message, 0, sizeof *out_message);
 	out_message->json = json;
 	out_message->type = autopush_type_of(json);
 	bool (*parse)(const json_t *, struct autopush_message *) =
@@ -282,7 +289,7 @@ bool autopush_message_parse(struct slice text, struct autopush_message *out_mess
 }
 
 void autopush_message_finish(struct autopush_message *message) {
-	if (message->type == AUTOPUSH_ACK) {
+	if (message->type == AUTOPUSH_ACK && message->ack.acks != message->few) {
 		free(message->ack.acks);
 	}
 	json_decref(message->json);

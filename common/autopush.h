@@ -44,6 +44,7 @@ const char *autopush_type_name(enum autopush_type type);
 enum {
 	AUTOPUSH_CHANNEL_TEXT_MAX = 64, /* a longer one is not even echoed */
 	AUTOPUSH_UPDATES_MAX = 512, /* of one ack that count; 16 KiB hold fewer */
+	AUTOPUSH_ACKS_FEW = 32, /* need no memory of their own */
 };
 
 struct autopush_ack {
@@ -51,10 +52,11 @@ struct autopush_ack {
 	struct message_id id;
 };
 
-/* A client's message. Slices and `acks` live until autopush_message_finish. */
+/* A client's message. Slices and `acks` live until autopush_message_finish, and where it was
+ * parsed: it must not be moved. */
 struct autopush_message {
 	enum autopush_type type;
-	json_t *json;
+	json_t *json; /* NULL when it could be read without */
 	struct slice channel; /* register, unregister: as sent, 1..64 bytes of UTF-8 */
 	union {
 		struct {
@@ -77,6 +79,7 @@ struct autopush_message {
 			enum urgency min;
 		} urgency;
 	};
+	struct autopush_ack few[AUTOPUSH_ACKS_FEW]; /* what `acks` points to, mostly */
 };
 
 /* False when text is no JSON at all; out_message needs finishing only when true. */

@@ -10,14 +10,9 @@ struct acks {
 	struct list link; /* struct devices::acks_kept, while the store is away */
 	struct devices *devices;
 	struct device_id device;
-	struct store_ack *acks;
 	size_t count;
+	struct store_ack acks[];
 };
-
-static void acks_free(struct acks *acks) {
-	free(acks->acks);
-	free(acks);
-}
 
 static void acks_keep(struct acks *acks) {
 	struct devices *devices = acks->devices;
@@ -26,7 +21,7 @@ static void acks_keep(struct acks *acks) {
 		if (log_limit_pass(limit, ev_now(devices->options.loop))) {
 			log_warn("%s count=%zu", limit->event, acks->count);
 		}
-		acks_free(acks);
+		free(acks);
 		return;
 	}
 	devices->acks_kept_count += acks->count;
@@ -40,7 +35,7 @@ static void acks_on_done(enum store_outcome outcome, size_t removed, void *ctx) 
 	if (outcome == STORE_UNAVAILABLE && !devices->is_destroyed) {
 		acks_keep(acks);
 	} else {
-		acks_free(acks);
+		free(acks);
 	}
 	devices_release(devices);
 }
@@ -51,14 +46,16 @@ static void acks_submit(struct acks *acks) {
 		acks->devices->options.store, acks->device, acks->acks, acks->count, acks_on_done, acks);
 }
 
-void acks_send(
-	struct devices *devices, struct device_id device, struct store_ack *take_acks, size_t count) {
-	struct acks *acks = mem_zalloc(sizeof *acks);
+void acks_send(struct devices *devices, struct device_id device, const struct autopush_ack *told,
+	size_t count) {
+	struct acks *acks = mem_alloc(sizeof *acks + count * sizeof *acks->acks);
 	acks->devices = devices;
 	acks->device = device;
-	acks->acks = take_acks;
 	acks->count = count;
 	list_init(&acks->link);
+	for (size_t i = 0; i < count; i++) {
+		acks->acks[i] = (struct store_ack){told[i].channel, told[i].id};
+	}
 	acks_submit(acks);
 }
 
@@ -84,6 +81,6 @@ void acks_send_kept(struct devices *devices) {
 void acks_forget(struct devices *devices) {
 	struct acks *acks;
 	while ((acks = acks_take(&devices->acks_kept))) {
-		acks_free(acks);
+		free(acks);
 	}
 }

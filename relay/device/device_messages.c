@@ -352,11 +352,8 @@ static void device_handle_ack(struct device *device, const struct autopush_messa
 	if (message->ack.count == 0 || !device->is_stored) {
 		return;
 	}
-	struct store_ack *acks = mem_alloc(message->ack.count * sizeof *acks);
-	for (size_t i = 0; i < message->ack.count; i++) {
-		acks[i] = (struct store_ack){message->ack.acks[i].channel, message->ack.acks[i].id};
-	}
-	acks_send(devices, device->id, acks, message->ack.count); /* owned by it, valid for this turn */
+	const struct autopush_ack *acks = message->ack.acks;
+	acks_send(devices, device->id, acks, message->ack.count);
 	struct device *other = hashmap_get(devices->by_id, &device->id);
 	for (; other; other = other->older) {
 		for (size_t i = 0; i < message->ack.count; i++) {

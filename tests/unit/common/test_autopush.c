@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The push protocol's identifiers and messages. */
 #include "common/autopush.h"
+#include "common/mem.h"
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdint.h>
+#include <stdlib.h>
 
 #include <cmocka.h>
 
@@ -214,6 +216,84 @@ static void ack_keeps_the_readable_updates(void **state) {
 	autopush_message_finish(&message);
 }
 
+#define UPDATE "{\"channelID\":\"" CHANNEL "\",\"version\":\"" VERSION "\""
+#define ACK(updates) "{\"messageType\":\"ack\",\"updates\":[" updates "]}"
+
+/* The usual forms are read without a JSON tree, every other one with it, to the same end. */
+static void usual_acks_need_no_json(void **state) {
+	(void)state;
+	static const struct {
+		const char *text;
+		bool is_usual;
+		size_t count;
+	} cases[] = {
+		{ACK(UPDATE ",\"code\":100}"), true, 1},
+		{ACK(UPDATE "}"), true, 1},
+		{ACK("{\"code\":102,\"version\":\"" VERSION "\",\"channelID\":\"" CHANNEL "\"}"), true, 1},
+		{ACK(UPDATE "}," UPDATE ",\"code\":7}," UPDATE "}"), true, 3},
+		{ACK(""), false, 0},
+		{" " ACK(UPDATE "}"), false, 1},
+		{ACK(UPDATE " }"), false, 1},
+		{ACK(UPDATE "}") "\n", false, 1},
+		{ACK(UPDATE ",\"code\":0}"), false, 1},
+		{ACK(UPDATE ",\"code\":-1}"), false, 1},
+		{ACK(UPDATE ",\"code\":1.5}"), false, 1},
+		{ACK(UPDATE ",\"more\":1}"), false, 1},
+		{ACK(UPDATE ",\"version\":\"" VERSION "\"}"), false, 1},
+		{ACK("{\"channelID\":\"" CHANNEL "\"}"), false, 0},
+		{ACK("{\"version\":\"" VERSION "\"}"), false, 0},
+		{ACK("{\"channelID\":\"" CHANNEL "\",\"version\":\"" VERSION "x\"}"), false, 0},
+		{ACK("{\"channelID\":\"" CHANNEL "\",\"version\":\"m1:xxxxxxxxxxxxxxxxxxx\"}"), false, 0},
+		{"{\"updates\":[" UPDATE "}],\"messageType\":\"ack\"}", false, 1},
+	};
+	for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+		struct autopush_message message;
+		assert_true(autopush_message_parse(slice_of(cases[i].text), &message));
+		assert_int_equal(message.type, AUTOPUSH_ACK);
+		assert_int_equal(message.json == NULL, cases[i].is_usual);
+		assert_int_equal(message.ack.count, cases[i].count);
+		for (size_t at = 0; at < cases[i].count; at++) {
+			assert_int_equal(message.ack.acks[at].id.lo, 0x08090a0b0c0d0e0f);
+			assert_int_equal(message.ack.acks[at].channel.bytes[0], 0x0d);
+		}
+		autopush_message_finish(&message);
+	}
+}
+
+static void a_broken_ack_is_no_json(void **state) {
+	(void)state;
+	static const char whole[] = ACK(UPDATE ",\"code\":100}," UPDATE "}");
+	struct autopush_message message;
+	for (size_t len = 0; len + 1 < sizeof whole; len++) {
+		char *cut = mem_dup(whole, len); /* its end is where the sanitizer says so */
+		assert_false(autopush_message_parse((struct slice){cut, len}, &message));
+		free(cut);
+	}
+	assert_false(autopush_message_parse(slice_of(ACK(UPDATE ",\"code\":010}")), &message));
+	assert_false(autopush_message_parse(slice_of(ACK(UPDATE "},")), &message));
+	assert_false(autopush_message_parse(slice_of(ACK(UPDATE "}") "}"), &message));
+}
+
+static void many_acks_in_one_message_all_count(void **state) {
+	(void)state;
+	struct buffer text;
+	buffer_init(&text, 1 << 20);
+	assert_true(buffer_printf(&text, "{\"messageType\":\"ack\",\"updates\":[" UPDATE "}"));
+	for (size_t count = 1; count <= AUTOPUSH_ACKS_FEW + 2; count++) {
+		struct autopush_message message;
+		size_t length = buffer_length(&text);
+		assert_true(buffer_append(&text, "]}", 2));
+		assert_true(
+			autopush_message_parse((struct slice){buffer_begin(&text), length + 2}, &message));
+		assert_int_equal(message.json == NULL, count <= AUTOPUSH_ACKS_FEW);
+		assert_int_equal(message.ack.count, count);
+		autopush_message_finish(&message);
+		text.end -= 2;
+		assert_true(buffer_printf(&text, "," UPDATE "}"));
+	}
+	buffer_finish(&text);
+}
+
 static void assert_printed(struct buffer *out, const char *expected) {
 	assert_true(buffer_append(out, "", 1));
 	assert_string_equal(buffer_begin(out), expected);
@@ -320,6 +400,9 @@ int main(void) {
 		cmocka_unit_test(hello_carries_identity_and_extension),
 		cmocka_unit_test(register_tells_absent_and_wrong_keys_apart),
 		cmocka_unit_test(ack_keeps_the_readable_updates),
+		cmocka_unit_test(usual_acks_need_no_json),
+		cmocka_unit_test(a_broken_ack_is_no_json),
+		cmocka_unit_test(many_acks_in_one_message_all_count),
 		cmocka_unit_test(prints_answers),
 		cmocka_unit_test(prints_notifications),
 		cmocka_unit_test(tells_our_own_client_more),
