@@ -2,21 +2,22 @@
 /* Fills a program's settings from defaults, file, environment and flags, in this order. */
 #include "common/settings.h"
 #include "common/cleanup.h"
+#include "common/ini_file.h"
 #include "common/mem.h"
 #include "common/settings_parse.h"
 #include <assert.h>
 #include <ctype.h>
 #include <errno.h>
-#include <ini.h>
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
 
-enum { SETTINGS_LINE_MAX = 8192, SETTINGS_SHOWN_MAX = 200 };
+enum { SETTINGS_SHOWN_MAX = 200 };
 
 struct settings_origin {
 	const struct settings_program *program;
 	char **rest; /* given out by settings_load */
+	char *file; /* the one that was read; NULL for none */
 	char *sources[]; /* one per setting, NULL for the default */
 };
 
@@ -32,8 +33,6 @@ struct settings_loader {
 	enum settings_stage stage;
 	enum settings_stage *set_in; /* per setting: the stage that set it last */
 	const char *file_name;
-	FILE *file;
-	int line; /* inih's handler is not told */
 };
 
 /* The first member of the program's struct. */
@@ -57,6 +56,7 @@ static void settings_origin_destroy(void *target) {
 		free(origin->sources[i]);
 	}
 	free(origin ? origin->rest : NULL);
+	free(origin ? origin->file : NULL);
 	free(origin);
 }
 
@@ -136,77 +136,33 @@ static void settings_set(struct settings_loader *loader, const struct setting *s
 
 /* ---- the file ---- */
 
-static int settings_on_pair(void *user, const char *section, const char *name, const char *value) {
-	struct settings_loader *loader = user;
-	(void)section; /* sections are for the reader's eye */
-	const struct setting *setting = settings_find(loader->program, name, strlen(name));
-	CLEANUP_FREE char *source = mem_printf("%s:%d", loader->file_name, loader->line);
+static void settings_on_pair(const struct ini_pair *pair, void *ctx) {
+	struct settings_loader *loader = ctx;
+	/* Sections are for the reader's eye, but for those that somebody else reads. */
+	const char *others = loader->program->other_sections;
+	if (others && strncmp(pair->section, others, strlen(others)) == 0) {
+		return;
+	}
+	const struct setting *setting = settings_find(loader->program, pair->name, strlen(pair->name));
+	CLEANUP_FREE char *source = mem_printf("%s:%d", loader->file_name, pair->line);
 	if (setting) {
-		settings_set(loader, setting, value, source);
+		settings_set(loader, setting, pair->value, source);
 	} else {
-		settings_complain_unknown(loader, source, name, strlen(name));
+		settings_complain_unknown(loader, source, pair->name, strlen(pair->name));
 	}
-	return 1;
 }
 
-static bool settings_line_is_text(const char *line, size_t len) {
-	for (size_t i = 0; i < len; i++) {
-		unsigned char c = (unsigned char)line[i];
-		if ((c < ' ' && c != '\t' && c != '\n' && c != '\r') || c == 0x7f) {
-			return false;
-		}
-	}
-	return true;
-}
-
-/* Gives inih one whole line at a time; it would take the rest of a longer one for another line. */
-static char *settings_read_line(char *out, int max, void *stream) {
-	struct settings_loader *loader = stream;
-	CLEANUP_FREE char *line = NULL;
-	size_t size = 0;
-	ssize_t len = getline(&line, &size, loader->file);
-	if (len < 0) {
-		return NULL;
-	}
-	loader->line++;
-	const char *trouble = NULL;
-	CLEANUP_FREE char *source = mem_printf("%s:%d", loader->file_name, loader->line);
-	if (!settings_line_is_text(line, (size_t)len)) {
-		trouble = "has a control character, as no line of text has";
-	} else if (len > max - 2) {
-		trouble = "is too long; a list may be spread over several lines with the same name";
-	}
-	if (trouble) {
-		settings_complain(loader, source, "%s", trouble);
-		len = 0;
-	}
-	memcpy(out, line, (size_t)len);
-	if (len == 0 || out[len - 1] != '\n') {
-		out[len++] = '\n';
-	}
-	out[len] = '\0';
-	return out;
+static void settings_on_trouble(int line, const char *what, void *ctx) {
+	struct settings_loader *loader = ctx;
+	CLEANUP_FREE char *source =
+		line > 0 ? mem_printf("%s:%d", loader->file_name, line) : mem_strdup(loader->file_name);
+	settings_complain(loader, source, "%s", what);
 }
 
 static void settings_load_stream(struct settings_loader *loader, FILE *file, const char *name) {
 	loader->stage = SETTINGS_FILE;
-	loader->file = file;
 	loader->file_name = name;
-	loader->line = 0;
-#ifdef BELLWIRE_INI_IS_TUNABLE
-	/* A value may hold " ;", as a command does, and an indented line is one like the others. */
-	ini_allow_inline_comments = false;
-	ini_allow_multiline = false;
-	ini_use_stack = false;
-	ini_initial_alloc = ini_max_line = SETTINGS_LINE_MAX;
-#endif
-	int bad_line = ini_parse_stream(settings_read_line, loader, settings_on_pair, loader);
-	if (ferror(file)) {
-		settings_complain(loader, name, "cannot be read: %s", strerror(errno));
-	} else if (bad_line > 0) {
-		CLEANUP_FREE char *source = mem_printf("%s:%d", name, bad_line);
-		settings_complain(loader, source, "must be \"name = value\", \"[section]\" or a comment");
-	}
+	ini_file_read(file, settings_on_pair, settings_on_trouble, loader);
 }
 
 static void settings_load_file(struct settings_loader *loader, const char *path, bool is_named) {
@@ -217,6 +173,7 @@ static void settings_load_file(struct settings_loader *loader, const char *path,
 		}
 		return;
 	}
+	loader->origin->file = mem_strdup(path);
 	settings_load_stream(loader, file, path);
 	(void)fclose(file); /* only read */
 }
@@ -387,6 +344,11 @@ void settings_free(const struct settings_program *program, void *target) {
 		settings_clear(&program->table[i], target);
 	}
 	settings_origin_destroy(target);
+}
+
+const char *settings_file(const void *target) {
+	const struct settings_origin *origin = *(struct settings_origin *const *)target;
+	return origin ? origin->file : NULL;
 }
 
 const char *settings_source(const void *target, const char *name) {

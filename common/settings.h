@@ -53,6 +53,8 @@ struct settings_program {
 	const char *config_path; /* read when it exists and --config is not given; NULL for none */
 	const struct setting *table;
 	size_t count;
+	/* Sections of the file whose names begin like this are left to others; NULL: none. */
+	const char *other_sections;
 };
 
 enum settings_action {
@@ -76,6 +78,9 @@ void settings_free(const struct settings_program *program, void *target);
 /* Where the value of a setting came from, for messages: "relay.conf:12", "--listen",
  * "BELLWIRE_LISTEN", "default". The text lives until settings_free. */
 const char *settings_source(const void *target, const char *name);
+
+/* The file that was read, NULL for none. Lives until settings_free. */
+const char *settings_file(const void *target);
 
 /* The effective settings as an INI file that settings_load reads back. Secrets, and URLs with a
  * password, are a comment that hides it. */

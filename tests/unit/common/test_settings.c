@@ -103,8 +103,8 @@ static const struct setting sample_table[] = {
 		.help = "Whom."},
 };
 
-static const struct settings_program sample_program = {
-	"bellwire-sample", "BWTEST_", NULL, sample_table, sizeof sample_table / sizeof sample_table[0]};
+static const struct settings_program sample_program = {"bellwire-sample", "BWTEST_", NULL,
+	sample_table, sizeof sample_table / sizeof sample_table[0], "hook "};
 
 /* One load, with what it said. */
 struct loaded {
@@ -143,6 +143,22 @@ static int load_text(struct loaded *loaded, const char *text, size_t len) {
 
 static void finish(struct loaded *loaded) {
 	settings_free(&sample_program, &loaded->sample);
+}
+
+static void sections_of_others_are_left_alone(void **state) {
+	(void)state;
+	struct loaded l;
+	const char *text = "queue_messages = 5\n[hook a]\nno_such = 1\nqueue_messages = 6\n"
+					   "[relay]\nbody_limit = 8k\n[hook b]\nqueue_messages = 7\n";
+	assert_int_equal(load_text(&l, text, strlen(text)), 0);
+	assert_string_equal(l.said, "");
+	assert_int_equal(l.sample.queue_messages, 5);
+	assert_int_equal(l.sample.body_limit, 8192);
+	finish(&l);
+	text = "[hooks]\nno_such = 1\n";
+	assert_int_equal(load_text(&l, text, strlen(text)), -EINVAL);
+	assert_non_null(strstr(l.said, "relay.conf:2: no_such: unknown setting"));
+	finish(&l);
 }
 
 static void defaults_hold(void **state) {
@@ -364,6 +380,10 @@ static void actions_are_flags(void **state) {
 	LOAD(&l, "--config=/nonexistent.conf", "--nonsense", "--help");
 	assert_int_equal(l.result, 0); /* help helps whoever has it wrong */
 	assert_string_equal(l.said, "");
+	assert_null(settings_file(&l.sample));
+	finish(&l);
+	LOAD(&l, "--config=/dev/null");
+	assert_string_equal(settings_file(&l.sample), "/dev/null");
 	finish(&l);
 }
 
@@ -597,6 +617,7 @@ static void help_names_every_flag(void **state) {
 int main(void) {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(defaults_hold),
+		cmocka_unit_test(sections_of_others_are_left_alone),
 		cmocka_unit_test(values_are_checked),
 		cmocka_unit_test(value_length_is_limited),
 		cmocka_unit_test(flags_in_all_spellings),
