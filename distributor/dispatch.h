@@ -17,6 +17,8 @@
 struct message {
 	struct list link; /* struct dispatch_queue::messages */
 	const struct registration *registration;
+	uint32_t number; /* of the registration */
+	char channel[37]; /* the one it came by: to be acknowledged there */
 	char id[17]; /* unique within the registration: 16 hexadecimal digits, for D-Bus and hooks */
 	char *version; /* the relay's name for it */
 	char *body;
@@ -25,8 +27,14 @@ struct message {
 	enum urgency urgency;
 	int64_t received_ms; /* wall clock */
 	int64_t expires_boot_ms; /* boot clock; INT64_MAX when the relay did not say */
-	bool is_journalled;
+	uint64_t sequence; /* order of arrival, also across restarts */
+	uint32_t attempts;
+	bool is_in_flight, is_journalled, is_being_journalled, is_acked;
+	bool is_dead; /* replaced or unregistered while in flight: goes when that ends */
 };
+/* Fresh, empty; texts are "". */
+struct message *message_create(const struct registration *registration);
+void message_free(struct message *message);
 
 enum dispatch_outcome {
 	DISPATCH_TAKEN,
@@ -65,7 +73,8 @@ struct dispatch;
 void dispatch_set_target(struct dispatch *dispatch, enum registration_kind kind,
 	const struct dispatch_target *target, void *ctx);
 /* A service is there now (took its bus name, registered): what waits for it goes out. */
-void dispatch_service_appeared(struct dispatch *dispatch, const char *service);
+void dispatch_service_appeared(
+	struct dispatch *dispatch, enum registration_kind kind, const char *service);
 
 /* Decrypts what came for a HOOK or NAMED registration. False with a reason ("not encrypted", …);
  * fresh memory with a NUL behind. */
@@ -80,3 +89,33 @@ void dispatch_status(const struct dispatch *dispatch, struct dispatch_status *ou
 /* Of one registration: how many wait, and why the last attempt failed ("" when it did not). */
 uint32_t dispatch_waiting(const struct dispatch *dispatch, const struct registration *registration,
 	const char **out_reason);
+
+/* ---- for the daemon's start and the accounts' events ---- */
+
+struct accounts;
+struct account;
+struct disk;
+struct link_notification;
+struct dispatch_options {
+	struct alarms *alarms;
+	struct accounts *accounts; /* acknowledgements go to their links */
+	struct registrations *registrations;
+	struct disk *disk;
+	const char *state_dir; /* queue/ and delivered.json lie there; copied */
+};
+struct dispatch *dispatch_create(const struct dispatch_options *options);
+/* Reads the journal and what was delivered; after registrations_load(). */
+void dispatch_load(struct dispatch *dispatch);
+/* Nothing is delivered before this: targets are set, the bus has its names. */
+void dispatch_start(struct dispatch *dispatch);
+void dispatch_save(struct dispatch *dispatch); /* what may be lost otherwise, before disk_close() */
+/* After the targets have given back what was in flight, after disk_close(). NULL is fine. */
+void dispatch_destroy(struct dispatch *dispatch);
+
+void dispatch_push(struct dispatch *dispatch, struct account *account,
+	const struct link_notification *notification);
+void dispatch_announce(
+	struct dispatch *dispatch, const struct registration *registration, bool spread);
+void dispatch_dismiss(
+	struct dispatch *dispatch, const struct registration *registration, bool by_app);
+void dispatch_resync(struct dispatch *dispatch, const char *why);

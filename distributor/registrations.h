@@ -10,6 +10,7 @@
 #include "common/list.h"
 #include "common/slice.h"
 #include "common/webpush.h"
+#include <jansson.h>
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -19,6 +20,7 @@ enum registration_kind {
 	REGISTRATION_NAMED, /* `bellwire register NAME`: decrypted here, taken by `bellwire listen` */
 	REGISTRATION_KIND_COUNT
 };
+const char *registration_kind_name(enum registration_kind kind); /* "app" */
 
 /* unifiedpush-dbus.md section 4. */
 enum {
@@ -32,11 +34,12 @@ enum {
 	REGISTRATION_REPLY_MS = 15000, /* D-Bus callers wait for 25 s */
 };
 
-struct account; /* accounts.h: our identity at one relay */
+struct channel; /* accounts.h: a subscription at a relay */
 
 /* Read-only for everybody but registrations.c; text is NUL-terminated, times are wall clock. */
 struct registration {
 	struct list link; /* struct registrations::all */
+	uint8_t id[16]; /* digest of kind and token; key of struct registrations::by_id */
 	uint32_t number; /* names it for the user; never used twice while the state lasts */
 	enum registration_kind kind;
 	char *token; /* APP: the app's secret; else the name */
@@ -47,9 +50,10 @@ struct registration {
 	bool is_transient; /* the service is a unique name (":1.42"): never written to the disk */
 	bool is_blocked; /* the user's wish: its pushes are dropped quietly */
 	bool is_announced; /* the app has taken its present endpoint */
-	char channel[37];
+	bool has_former; /* for registrations.c: an old channel goes when the new one is announced */
+	bool is_changed; /* for registrations.c: announced when it is on the disk */
+	struct channel *channel; /* accounts.h; its account is where the endpoint lies */
 	char *endpoint;
-	struct account *account;
 	EVP_PKEY *key; /* HOOK, NAMED: to decrypt with */
 	uint8_t auth[WEBPUSH_AUTH_BYTES];
 	int64_t created_ms, pushed_ms, taken_ms, absent_ms; /* 0: never */
@@ -109,3 +113,43 @@ void registrations_note_service(
 const struct registration *registrations_next(
 	const struct registrations *registrations, const struct registration *after);
 uint32_t registrations_count(const struct registrations *registrations);
+
+/* ---- for the daemon's start, dispatch.c and accounts' events ---- */
+
+struct accounts;
+struct state_file;
+struct registrations_events {
+	/* It has an endpoint that its target shall be told; `spread`: one of many, so take your time.
+	 */
+	void (*announce)(const struct registration *registration, bool spread, void *ctx);
+	/* It goes: it is freed after this call. */
+	void (*dismiss)(const struct registration *registration, bool by_app, void *ctx);
+};
+struct registrations_options {
+	struct alarms *alarms;
+	struct accounts *accounts;
+	struct state_file *file; /* prints registrations_print() among the rest */
+	bool require_vapid; /* apps without a key are refused */
+	const struct registrations_events *events;
+	void *ctx;
+};
+struct registrations *registrations_create(const struct registrations_options *options);
+void registrations_destroy(struct registrations *registrations);
+/* What registrations_print() made; after accounts_load(). False when something is damaged; what can
+ * be read is there. */
+bool registrations_load(struct registrations *registrations, const json_t *json);
+json_t *registrations_print(const struct registrations *registrations);
+/* Announces what was not announced, goes on with a move that was under way. */
+void registrations_start(struct registrations *registrations);
+/* Every registration gets an endpoint at the present account; the former ones go on for a week. */
+void registrations_move(struct registrations *registrations);
+/* Changes that may wait: written within 5 s. */
+void registrations_touch(struct registrations *registrations);
+
+void registrations_on_endpoint(struct registrations *registrations, struct channel *channel);
+void registrations_on_refused(
+	struct registrations *registrations, struct channel *channel, int status);
+void registrations_note_announced(
+	struct registrations *registrations, const struct registration *registration);
+void registrations_note_push(
+	struct registrations *registrations, const struct registration *registration, bool was_taken);

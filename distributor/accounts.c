@@ -1,0 +1,446 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Accounts: made, greeted, moved away from, left; kept as JSON. */
+#include "distributor/accounts.h"
+#include "common/cleanup.h"
+#include "common/hashmap.h"
+#include "common/json.h"
+#include "common/log.h"
+#include "common/mem.h"
+#include "distributor/registrations.h"
+#include <stddef.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { ACCOUNTS_CARE_MS = 3600 * 1000 }; /* how often old channels and accounts are looked at */
+
+struct accounts {
+	struct accounts_options options;
+	struct list all; /* struct account::link */
+	struct hashmap *channels; /* by struct channel::name */
+	struct alarm care;
+	enum urgency min_urgency;
+	bool is_started;
+};
+
+uint32_t accounts_pool(const struct accounts *accounts) {
+	return accounts->options.pool;
+}
+
+struct hashmap *accounts_channels(const struct accounts *accounts) {
+	return accounts->channels;
+}
+
+const struct accounts_options *accounts_options(const struct accounts *accounts) {
+	return &accounts->options;
+}
+
+void accounts_changed(struct accounts *accounts) {
+	accounts->options.events->changed(accounts->options.ctx);
+}
+
+/* ---- one account ---- */
+
+static void account_on_retry(struct alarm *alarm, void *ctx) {
+	(void)alarm;
+	channels_sync(ctx);
+}
+
+static struct account *account_create(struct accounts *accounts, const char *url) {
+	struct account *account = mem_zalloc(sizeof *account);
+	account->accounts = accounts;
+	account->url = mem_strdup(url);
+	account->is_new = true;
+	list_init(&account->channels);
+	list_init(&account->unsynced);
+	alarm_init(&account->retry, accounts->options.link.alarms, account_on_retry, account);
+	list_append(&accounts->all, &account->link);
+	return account;
+}
+
+static void account_free(struct account *account) {
+	struct channel *channel, *next;
+	link_destroy(account->relay);
+	LIST_FOREACH_SAFE (channel, next, &account->channels, link) {
+		channel_free(channel);
+	}
+	alarm_stop(&account->retry);
+	list_remove(&account->link);
+	free(account->url);
+	free(account->uaid);
+	free(account);
+}
+
+/* One that is being left goes when no channel is left, or its time is over. */
+static bool account_is_done(const struct account *account) {
+	return account->leave_ms > 0 &&
+		   (list_is_empty(&account->channels) ||
+			   clock_wall_ms() > account->leave_ms + (int64_t)24 * 3600 * 1000);
+}
+
+static void account_on_entered(enum link_state state, void *ctx) {
+	struct account *account = ctx;
+	const struct accounts_options *options = &account->accounts->options;
+	if (state != LINK_UP) {
+		channels_unsync_all(account, false);
+	}
+	options->events->entered(account, state, options->ctx);
+}
+
+static void account_on_greeted(const struct link_greeting *greeting, void *ctx) {
+	struct account *account = ctx;
+	const struct accounts_options *options = &account->accounts->options;
+	bool forgotten = account->uaid && strcmp(account->uaid, greeting->uaid) != 0;
+	if (!account->uaid || forgotten) {
+		free(account->uaid);
+		account->uaid = mem_strdup(greeting->uaid);
+		accounts_changed(account->accounts);
+	}
+	if (forgotten) {
+		log_warn("the relay did not know this device any more; every endpoint is made anew");
+	}
+	channels_unsync_all(account, forgotten);
+	account->is_new = false;
+	channels_fill_pool(account);
+	channels_sync(account);
+	options->events->greeted(account, greeting->missed, forgotten, options->ctx);
+}
+
+static void account_on_registered(
+	struct slice channel, int status, struct slice endpoint, void *ctx) {
+	channels_on_registered(ctx, channel, status, endpoint);
+}
+
+static void account_on_unregistered(struct slice channel, int status, void *ctx) {
+	channels_on_unregistered(ctx, channel, status);
+}
+
+static void account_on_notified(const struct link_notification *notification, void *ctx) {
+	struct account *account = ctx;
+	const struct accounts_options *options = &account->accounts->options;
+	options->events->notified(account, notification, options->ctx);
+}
+
+static const struct link_events account_events = {
+	.entered = account_on_entered,
+	.greeted = account_on_greeted,
+	.registered = account_on_registered,
+	.unregistered = account_on_unregistered,
+	.notified = account_on_notified,
+};
+
+static bool account_connect(struct account *account, char **out_error) {
+	struct accounts *accounts = account->accounts;
+	struct link_options options = accounts->options.link;
+	options.url = account->url;
+	options.uaid = account->uaid;
+	options.events = &account_events;
+	options.ctx = account;
+	account->relay = link_create(&options, out_error);
+	if (account->relay) {
+		link_set_urgency(account->relay, accounts->min_urgency);
+	}
+	return account->relay != NULL;
+}
+
+/* ---- all of them ---- */
+
+static void account_drop_old_channels(struct account *account) {
+	struct channel *channel, *next;
+	int64_t now_ms = clock_wall_ms();
+	LIST_FOREACH_SAFE (channel, next, &account->channels, link) {
+		if (channel->use == CHANNEL_OLD && channel->until_ms > 0 && channel->until_ms <= now_ms) {
+			channel_leave(channel);
+		}
+	}
+}
+
+static void accounts_on_care(struct alarm *alarm, void *ctx) {
+	struct accounts *accounts = ctx;
+	struct account *account, *next;
+	LIST_FOREACH_SAFE (account, next, &accounts->all, link) {
+		account_drop_old_channels(account);
+		if (account_is_done(account)) {
+			log_info("left the former relay");
+			account_free(account);
+			accounts_changed(accounts);
+		}
+	}
+	alarm_set(alarm, ACCOUNTS_CARE_MS, ALARM_SLACK_CARE_MS * 5);
+}
+
+struct accounts *accounts_create(const struct accounts_options *options) {
+	struct accounts *accounts = mem_zalloc(sizeof *accounts);
+	accounts->options = *options;
+	list_init(&accounts->all);
+	accounts->channels =
+		hashmap_create(offsetof(struct channel, name), sizeof(((struct channel *)0)->name));
+	alarm_init(&accounts->care, options->link.alarms, accounts_on_care, accounts);
+	return accounts;
+}
+
+void accounts_destroy(struct accounts *accounts) {
+	if (!accounts) {
+		return;
+	}
+	struct account *account;
+	while ((account = list_first(&accounts->all, struct account, link))) {
+		account_free(account);
+	}
+	alarm_stop(&accounts->care);
+	hashmap_destroy(accounts->channels);
+	free(accounts);
+}
+
+static void account_start(struct account *account) {
+	CLEANUP_FREE char *error = NULL;
+	if (!account->relay && !account_connect(account, &error)) {
+		log_error("the relay's URL will not do: %s", error);
+		return;
+	}
+	link_start(account->relay);
+}
+
+void accounts_start(struct accounts *accounts) {
+	struct account *account;
+	accounts->is_started = true;
+	LIST_FOREACH (account, &accounts->all, link) {
+		account_start(account);
+	}
+	if (!alarm_is_set(&accounts->care)) {
+		alarm_set(&accounts->care, ACCOUNTS_CARE_MS, ALARM_SLACK_CARE_MS);
+	}
+}
+
+void accounts_stop(struct accounts *accounts) {
+	struct account *account;
+	accounts->is_started = false;
+	LIST_FOREACH (account, &accounts->all, link) {
+		if (account->relay) {
+			link_stop(account->relay);
+		}
+	}
+}
+
+struct account *accounts_present(const struct accounts *accounts) {
+	struct account *account;
+	LIST_FOREACH (account, &accounts->all, link) {
+		if (account->leave_ms == 0) {
+			return account;
+		}
+	}
+	return NULL;
+}
+
+struct account *accounts_next(const struct accounts *accounts, const struct account *after) {
+	const struct list *next = after ? after->link.next : accounts->all.next;
+	return next == &accounts->all ? NULL : container_of(next, struct account, link);
+}
+
+static struct account *accounts_find(const struct accounts *accounts, const char *url) {
+	struct account *account;
+	LIST_FOREACH (account, &accounts->all, link) {
+		if (strcmp(account->url, url) == 0) {
+			return account;
+		}
+	}
+	return NULL;
+}
+
+static void account_give_up(struct account *account) {
+	struct channel *channel, *next;
+	account->leave_ms = clock_wall_ms() + (int64_t)ACCOUNT_GRACE_DAYS * 24 * 3600 * 1000;
+	LIST_FOREACH_SAFE (channel, next, &account->channels, link) {
+		if (channel->use == CHANNEL_POOLED) {
+			channel_leave(channel);
+		}
+	}
+}
+
+/* The most forsaken one goes when there are too many. */
+static void accounts_make_room(struct accounts *accounts) {
+	struct account *account, *oldest = NULL;
+	size_t count = 0;
+	LIST_FOREACH (account, &accounts->all, link) {
+		count++;
+		if (account->leave_ms > 0 && (!oldest || account->leave_ms < oldest->leave_ms)) {
+			oldest = account;
+		}
+	}
+	if (count >= ACCOUNTS_MAX && oldest) {
+		accounts_leave(accounts, oldest);
+	}
+}
+
+struct account *accounts_move(struct accounts *accounts, const char *url, char **out_error) {
+	struct account *present = accounts_present(accounts);
+	struct account *account = accounts_find(accounts, url);
+	if (account && account == present) {
+		return account;
+	}
+	if (!account) {
+		accounts_make_room(accounts);
+		account = account_create(accounts, url);
+		if (!account_connect(account, out_error)) {
+			account_free(account);
+			return NULL;
+		}
+	}
+	if (present) {
+		account_give_up(present);
+	}
+	account->leave_ms = 0;
+	if (accounts->is_started) {
+		account_start(account);
+	}
+	if (account->relay && link_is_up(account->relay)) {
+		channels_fill_pool(account);
+	}
+	accounts_changed(accounts);
+	return account;
+}
+
+void accounts_leave(struct accounts *accounts, struct account *account) {
+	account_free(account);
+	accounts_changed(accounts);
+}
+
+void accounts_hint(struct accounts *accounts, enum link_hint hint, int64_t slept_ms) {
+	struct account *account;
+	LIST_FOREACH (account, &accounts->all, link) {
+		if (account->relay) {
+			link_hint(account->relay, hint, slept_ms);
+		}
+	}
+}
+
+void accounts_set_urgency(struct accounts *accounts, enum urgency min) {
+	struct account *account;
+	accounts->min_urgency = min;
+	LIST_FOREACH (account, &accounts->all, link) {
+		if (account->relay) {
+			link_set_urgency(account->relay, min);
+		}
+	}
+}
+
+void accounts_set_thrift(
+	struct accounts *accounts, enum link_thrift thrift, bool on_mains, bool is_cellular) {
+	struct account *account;
+	LIST_FOREACH (account, &accounts->all, link) {
+		if (account->relay) {
+			link_set_thrift(account->relay, thrift, on_mains, is_cellular);
+		}
+	}
+}
+
+/* ---- the state file ---- */
+
+static const char *const channel_use_names[] = {
+	[CHANNEL_POOLED] = "pooled",
+	[CHANNEL_ASKED] = "asked",
+	[CHANNEL_USED] = "used",
+	[CHANNEL_OLD] = "old",
+	[CHANNEL_LEAVING] = "leaving",
+};
+enum { CHANNEL_USES = sizeof channel_use_names / sizeof *channel_use_names };
+
+static json_t *channel_print(const struct channel *channel) {
+	json_t *json = json_pack("{s:s,s:s,s:s*,s:s*,s:b,s:b}", "name", channel->name, "use",
+		channel_use_names[channel->use], "endpoint", channel->endpoint, "vapid_key",
+		channel->vapid_key, "small", channel->small, "synced", list_is_empty(&channel->sync));
+	if (channel->key_later) {
+		(void)json_object_set_new(json, "key_later", json_true());
+	}
+	if (channel->until_ms > 0) {
+		(void)json_object_set_new(json, "until_ms", json_integer(channel->until_ms));
+	}
+	return json;
+}
+
+/* What must not outlive this run: the channel of a service with a unique name. */
+static bool channel_is_transient(const struct channel *channel) {
+	return channel->registration && channel->registration->is_transient;
+}
+
+json_t *accounts_print(const struct accounts *accounts) {
+	json_t *json = json_array();
+	struct account *account;
+	struct channel *channel;
+	LIST_FOREACH (account, &accounts->all, link) {
+		json_t *channels = json_array();
+		LIST_FOREACH (channel, &account->channels, link) {
+			json_t *one = channel_print(channel);
+			if (channel_is_transient(channel)) {
+				(void)json_object_set_new(one, "use", json_string("leaving"));
+				(void)json_object_set_new(one, "synced", json_false());
+			}
+			(void)json_array_append_new(channels, one);
+		}
+		(void)json_array_append_new(
+			json, json_pack("{s:s,s:s*,s:I,s:o}", "url", account->url, "uaid", account->uaid,
+					  "leave_ms", (json_int_t)account->leave_ms, "channels", channels));
+	}
+	return json;
+}
+
+static char *accounts_text_dup(const json_t *json, const char *key) {
+	struct slice text;
+	return json_get_string(json, key, &text) == JSON_PRESENT ? mem_strndup(text.data, text.len)
+															 : NULL;
+}
+
+static bool channel_load(struct account *account, const json_t *json) {
+	CLEANUP_FREE char *name = accounts_text_dup(json, "name");
+	CLEANUP_FREE char *use = accounts_text_dup(json, "use");
+	bool synced = false;
+	if (!name || strlen(name) != CHANNEL_NAME_LENGTH || !use ||
+		channels_find(account->accounts, slice_of(name))) {
+		return false;
+	}
+	struct channel *channel = channel_create(account, name);
+	/* an unknown one is unregistered */
+	channel->use = CHANNEL_LEAVING;
+	for (int i = 0; i < CHANNEL_USES; i++) {
+		if (strcmp(use, channel_use_names[i]) == 0) {
+			channel->use = (enum channel_use)i;
+		}
+	}
+	channel->endpoint = accounts_text_dup(json, "endpoint");
+	channel->vapid_key = accounts_text_dup(json, "vapid_key");
+	(void)json_get_bool(json, "key_later", &channel->key_later); /* absent: false */
+	(void)json_get_bool(json, "small", &channel->small);
+	(void)json_get_integer(json, "until_ms", &channel->until_ms);
+	(void)json_get_bool(json, "synced", &synced);
+	if (channel->use == CHANNEL_ASKED) {
+		channel->use = CHANNEL_LEAVING; /* nobody was told of it */
+		synced = false;
+	}
+	if (!synced || !channel->endpoint) {
+		list_append(&account->unsynced, &channel->sync);
+	}
+	return true;
+}
+
+static bool account_load(struct accounts *accounts, const json_t *json) {
+	CLEANUP_FREE char *url = accounts_text_dup(json, "url");
+	const json_t *channels = json_object_get(json, "channels");
+	bool good = true;
+	if (!url || accounts_find(accounts, url)) {
+		return false;
+	}
+	struct account *account = account_create(accounts, url);
+	account->uaid = accounts_text_dup(json, "uaid");
+	(void)json_get_integer(json, "leave_ms", &account->leave_ms); /* absent: 0 */
+	for (size_t i = 0; i < json_array_size(channels); i++) {
+		good = channel_load(account, json_array_get(channels, i)) && good;
+	}
+	return good;
+}
+
+bool accounts_load(struct accounts *accounts, const json_t *json) {
+	bool good = json_is_array(json);
+	for (size_t i = 0; i < json_array_size(json) && i < ACCOUNTS_MAX; i++) {
+		good = account_load(accounts, json_array_get(json, i)) && good;
+	}
+	return good;
+}

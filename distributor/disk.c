@@ -1,0 +1,248 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The worker thread that writes, and files whose saves join. */
+#include "distributor/disk.h"
+#include "common/cleanup.h"
+#include "common/file.h"
+#include "common/list.h"
+#include "common/log.h"
+#include "common/mem.h"
+#include <assert.h>
+#include <errno.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdbool.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+struct disk_job {
+	struct list link; /* struct disk::waiting, then ::finished */
+	char *path, *data; /* data NULL: remove */
+	size_t bytes;
+	int result;
+	disk_done_fn *done;
+	void *ctx;
+};
+
+struct disk {
+	struct ev_loop *loop;
+	ev_async finished_async;
+	pthread_t thread;
+	pthread_mutex_t lock; /* for all below */
+	pthread_cond_t asked;
+	struct list waiting, finished; /* struct disk_job::link */
+	bool is_closing;
+};
+
+static int disk_job_run(const struct disk_job *job) {
+	if (job->data) {
+		return file_replace(job->path, job->data, job->bytes, 0600);
+	}
+	return unlink(job->path) < 0 && errno != ENOENT ? -errno : 0;
+}
+
+static struct disk_job *disk_next_job(struct disk *disk) {
+	(void)pthread_mutex_lock(&disk->lock);
+	struct disk_job *job;
+	while (!(job = list_first(&disk->waiting, struct disk_job, link)) && !disk->is_closing) {
+		(void)pthread_cond_wait(&disk->asked, &disk->lock);
+	}
+	if (job) {
+		list_remove(&job->link);
+	}
+	(void)pthread_mutex_unlock(&disk->lock);
+	return job;
+}
+
+static void *disk_work(void *arg) {
+	struct disk *disk = arg;
+	struct disk_job *job;
+	while ((job = disk_next_job(disk))) {
+		job->result = disk_job_run(job);
+		(void)pthread_mutex_lock(&disk->lock);
+		list_append(&disk->finished, &job->link);
+		(void)pthread_mutex_unlock(&disk->lock);
+		ev_async_send(disk->loop, &disk->finished_async);
+	}
+	return NULL;
+}
+
+static void disk_finish_jobs(struct disk *disk) {
+	struct list finished;
+	list_init(&finished);
+	(void)pthread_mutex_lock(&disk->lock);
+	list_splice(&finished, &disk->finished);
+	(void)pthread_mutex_unlock(&disk->lock);
+	struct disk_job *job;
+	while ((job = list_first(&finished, struct disk_job, link))) {
+		list_remove(&job->link);
+		if (job->done) {
+			job->done(job->result, job->ctx);
+		}
+		free(job->path);
+		free(job->data);
+		free(job);
+	}
+}
+
+static void disk_on_finished(struct ev_loop *loop, ev_async *async, int events) {
+	(void)loop;
+	(void)events;
+	disk_finish_jobs(async->data);
+}
+
+static void disk_start_thread(struct disk *disk) {
+	sigset_t all, before;
+	(void)sigfillset(&all);
+	(void)pthread_sigmask(SIG_SETMASK, &all, &before); /* signals are the loop's */
+	int result = pthread_create(&disk->thread, NULL, disk_work, disk);
+	(void)pthread_sigmask(SIG_SETMASK, &before, NULL);
+	if (result != 0) {
+		log_fatal("no thread can be started error=%s", strerror(result));
+	}
+}
+
+struct disk *disk_open(struct ev_loop *loop) {
+	struct disk *disk = mem_zalloc(sizeof *disk);
+	disk->loop = loop;
+	list_init(&disk->waiting);
+	list_init(&disk->finished);
+	(void)pthread_mutex_init(&disk->lock, NULL);
+	(void)pthread_cond_init(&disk->asked, NULL);
+	ev_async_init(&disk->finished_async, disk_on_finished);
+	disk->finished_async.data = disk;
+	ev_async_start(loop, &disk->finished_async);
+	disk_start_thread(disk);
+	return disk;
+}
+
+void disk_close(struct disk *disk) {
+	if (!disk) {
+		return;
+	}
+	(void)pthread_mutex_lock(&disk->lock);
+	disk->is_closing = true;
+	(void)pthread_cond_signal(&disk->asked);
+	(void)pthread_mutex_unlock(&disk->lock);
+	(void)pthread_join(disk->thread, NULL);
+	ev_async_stop(disk->loop, &disk->finished_async);
+	disk_finish_jobs(disk);
+	struct disk_job *job; /* what a callback asked for just now is done here */
+	while ((job = list_first(&disk->waiting, struct disk_job, link))) {
+		list_remove(&job->link);
+		job->result = disk_job_run(job);
+		list_append(&disk->finished, &job->link);
+		disk_finish_jobs(disk);
+	}
+	(void)pthread_cond_destroy(&disk->asked);
+	(void)pthread_mutex_destroy(&disk->lock);
+	free(disk);
+}
+
+static void disk_ask(struct disk *disk, struct disk_job *job) {
+	(void)pthread_mutex_lock(&disk->lock);
+	list_append(&disk->waiting, &job->link);
+	(void)pthread_cond_signal(&disk->asked);
+	(void)pthread_mutex_unlock(&disk->lock);
+}
+
+void disk_replace(struct disk *disk, const char *path, char *take_data, size_t bytes,
+	disk_done_fn *done, void *ctx) {
+	struct disk_job *job = mem_zalloc(sizeof *job);
+	*job = (struct disk_job){
+		.path = mem_strdup(path), .data = take_data, .bytes = bytes, .done = done, .ctx = ctx};
+	list_init(&job->link);
+	disk_ask(disk, job);
+}
+
+void disk_remove(struct disk *disk, const char *path) {
+	struct disk_job *job = mem_zalloc(sizeof *job);
+	job->path = mem_strdup(path);
+	list_init(&job->link);
+	disk_ask(disk, job);
+}
+
+/* ---- files whose saves join --------------------------------------------------------------------
+ */
+
+struct state_waiter {
+	struct list link; /* struct state_file::current, ::next */
+	disk_done_fn *done;
+	void *ctx;
+};
+
+struct state_file {
+	struct disk *disk;
+	char *path;
+	state_print_fn *print;
+	void *ctx;
+	struct list current,
+		next; /* struct state_waiter::link: of the running write, of the one after */
+	bool is_writing, is_wanted;
+};
+
+static void state_file_begin(struct state_file *file);
+
+static void state_file_on_written(int result, void *ctx) {
+	struct state_file *file = ctx;
+	struct list told;
+	list_init(&told);
+	list_splice(&told, &file->current);
+	file->is_writing = false;
+	if (file->is_wanted) {
+		state_file_begin(file); /* before anyone is told, who may save again */
+	}
+	struct state_waiter *waiter;
+	while ((waiter = list_first(&told, struct state_waiter, link))) {
+		list_remove(&waiter->link);
+		waiter->done(result, waiter->ctx);
+		free(waiter);
+	}
+}
+
+static void state_file_begin(struct state_file *file) {
+	assert(list_is_empty(&file->current));
+	list_splice(&file->current, &file->next);
+	file->is_writing = true;
+	file->is_wanted = false;
+	char *text = file->print(file->ctx);
+	disk_replace(file->disk, file->path, text, strlen(text), state_file_on_written, file);
+}
+
+struct state_file *state_file_create(
+	struct disk *disk, const char *path, state_print_fn *print, void *ctx) {
+	struct state_file *file = mem_zalloc(sizeof *file);
+	file->disk = disk;
+	file->path = mem_strdup(path);
+	file->print = print;
+	file->ctx = ctx;
+	list_init(&file->current);
+	list_init(&file->next);
+	return file;
+}
+
+void state_file_destroy(struct state_file *file) {
+	if (!file) {
+		return;
+	}
+	struct state_waiter *waiter;
+	while ((waiter = list_first(&file->next, struct state_waiter, link))) {
+		list_remove(&waiter->link);
+		waiter->done(-ECANCELED, waiter->ctx);
+		free(waiter);
+	}
+	free(file->path);
+	free(file);
+}
+
+void state_file_save(struct state_file *file, disk_done_fn *done, void *ctx) {
+	if (done) {
+		struct state_waiter *waiter = mem_zalloc(sizeof *waiter);
+		*waiter = (struct state_waiter){.done = done, .ctx = ctx};
+		list_append(&file->next, &waiter->link);
+	}
+	file->is_wanted = true;
+	if (!file->is_writing) {
+		state_file_begin(file);
+	}
+}

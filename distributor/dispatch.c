@@ -1,0 +1,312 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What comes from the relay, and what is to be told to the targets; queues do the rest. */
+#include "distributor/dispatch.h"
+#include "common/cleanup.h"
+#include "common/log.h"
+#include "common/mem.h"
+#include "distributor/dispatch_impl.h"
+#include <inttypes.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static void dispatch_on_spread(struct alarm *alarm, void *ctx) {
+	struct dispatch *dispatch = ctx;
+	struct dispatch_entry *entry = list_first(&dispatch->spread, struct dispatch_entry, spread);
+	if (!entry) {
+		return;
+	}
+	list_remove(&entry->spread);
+	entry->wants_announce = true;
+	if (!list_is_empty(&dispatch->spread)) {
+		alarm_set(alarm, DISPATCH_SPREAD_MS, ALARM_SLACK_DEADLINE_MS);
+	}
+	dispatch_queue_pump(entry->queue);
+}
+
+struct dispatch *dispatch_create(const struct dispatch_options *options) {
+	struct dispatch *dispatch = mem_zalloc(sizeof *dispatch);
+	CLEANUP_FREE char *folder = mem_printf("%s/queue", options->state_dir);
+	CLEANUP_FREE char *delivered = mem_printf("%s/delivered.json", options->state_dir);
+	dispatch->options = *options;
+	dispatch->options.state_dir = NULL;
+	dispatch->next_sequence = 1;
+	dispatch->queues = hashmap_create(offsetof(struct dispatch_queue, key), 16);
+	dispatch->entries = hashmap_create(offsetof(struct dispatch_entry, number), sizeof(uint32_t));
+	list_init(&dispatch->spread);
+	alarm_init(&dispatch->spread_alarm, options->alarms, dispatch_on_spread, dispatch);
+	dispatch->journal = journal_open(options->disk, folder);
+	dispatch->delivered = delivered_open(options->alarms, options->disk, delivered);
+	return dispatch;
+}
+
+void dispatch_destroy(struct dispatch *dispatch) {
+	if (!dispatch) {
+		return;
+	}
+	struct dispatch_queue *queue;
+	for (size_t at = 0; (queue = hashmap_next(dispatch->queues, &at));) {
+		dispatch_queue_free(queue);
+	}
+	alarm_stop(&dispatch->spread_alarm);
+	hashmap_destroy(dispatch->queues);
+	hashmap_destroy(dispatch->entries);
+	journal_close(dispatch->journal);
+	delivered_close(dispatch->delivered);
+	free(dispatch);
+}
+
+static bool dispatch_on_found(struct message *message, uint32_t number, void *ctx) {
+	struct dispatch *dispatch = ctx;
+	const struct registration *registration =
+		registrations_find_number(dispatch->options.registrations, number);
+	if (message->sequence >= dispatch->next_sequence) {
+		dispatch->next_sequence = message->sequence + 1;
+	}
+	if (!registration || delivered_has(dispatch->delivered, number, slice_of(message->version))) {
+		return false;
+	}
+	message->registration = registration;
+	message->number = number;
+	dispatch_queue_add(dispatch_entry_of(dispatch, registration, true)->queue, message);
+	return true;
+}
+
+void dispatch_load(struct dispatch *dispatch) {
+	journal_load(dispatch->journal, dispatch_on_found, dispatch);
+}
+
+void dispatch_start(struct dispatch *dispatch) {
+	struct dispatch_queue *queue;
+	dispatch->is_started = true;
+	for (size_t at = 0; (queue = hashmap_next(dispatch->queues, &at));) {
+		dispatch_queue_pump(queue);
+	}
+}
+
+void dispatch_save(struct dispatch *dispatch) {
+	delivered_save(dispatch->delivered);
+}
+
+void dispatch_set_target(struct dispatch *dispatch, enum registration_kind kind,
+	const struct dispatch_target *target, void *ctx) {
+	dispatch->targets[kind].target = target;
+	dispatch->targets[kind].ctx = ctx;
+	struct dispatch_queue *queue;
+	for (size_t at = 0; target && (queue = hashmap_next(dispatch->queues, &at));) {
+		if (queue->kind == kind) {
+			dispatch_queue_pump(queue);
+		}
+	}
+}
+
+/* ---- from the relay ---- */
+
+void dispatch_ack(struct dispatch *dispatch, struct message *message) {
+	struct channel *channel = channels_find(dispatch->options.accounts, slice_of(message->channel));
+	if (channel && channel->account->relay && !message->is_acked) {
+		/* when it is not up, the relay sends the message again and it is recognised */
+		message->is_acked = link_ack(
+			channel->account->relay, slice_of(message->channel), slice_of(message->version));
+	}
+}
+
+static void dispatch_ack_at_once(struct channel *channel, const struct link_notification *n) {
+	(void)link_ack(channel->account->relay, n->channel, n->version);
+}
+
+static void message_set(char **text, struct slice value) {
+	free(*text);
+	*text = mem_strndup(value.len > 0 ? value.data : "", value.len);
+}
+
+static void dispatch_fill(struct message *message, const struct link_notification *n) {
+	free(message->body);
+	message->body =
+		memcpy(mem_zalloc(n->body.len + 1), n->body.len > 0 ? n->body.data : "", n->body.len);
+	message->bytes = n->body.len;
+	message_set(&message->version, n->version);
+	message_set(&message->encoding, n->encoding);
+	message_set(&message->encryption, n->encryption);
+	message_set(&message->crypto_key, n->crypto_key);
+	message_set(&message->topic, n->topic);
+	message->urgency = n->urgency;
+	message->received_ms = clock_wall_ms();
+	if (n->ttl_sec >= 0) {
+		message->expires_boot_ms = clock_boot_ms() + n->ttl_sec * 1000 + 1000;
+	}
+}
+
+static struct message *dispatch_waiting_one(
+	struct dispatch_queue *queue, const struct registration *registration, struct slice version) {
+	struct message *message;
+	LIST_FOREACH (message, &queue->messages, link) {
+		if (message->registration == registration && !message->is_dead &&
+			slice_equals(version, message->version)) {
+			return message;
+		}
+	}
+	return NULL;
+}
+
+/* A newer message of the topic: the older one, if it still waits here, is of no use. */
+static void dispatch_replace_topic(struct dispatch *dispatch, struct dispatch_queue *queue,
+	const struct registration *registration, struct slice topic) {
+	struct message *message, *next;
+	LIST_FOREACH_SAFE (message, next, &queue->messages, link) {
+		if (topic.len > 0 && message->registration == registration && !message->is_in_flight &&
+			slice_equals(topic, message->topic)) {
+			dispatch_drop(dispatch, message);
+		}
+	}
+}
+
+/* Dropped quietly, and acknowledged: what nobody can take. */
+static bool dispatch_is_useless(
+	const struct registration *registration, const struct link_notification *n) {
+	bool fits = n->body.len > 0 && n->body.len <= DISPATCH_APP_BODY_MAX;
+	if (registration->kind == REGISTRATION_APP && !fits) {
+		log_warn("push is dropped, apps take 1 to %d bytes bytes=%zu service=%s",
+			DISPATCH_APP_BODY_MAX, n->body.len, registration->service);
+		return true;
+	}
+	return registration->is_blocked;
+}
+
+static void dispatch_accept(struct dispatch *dispatch, const struct registration *registration,
+	const struct link_notification *n) {
+	struct dispatch_queue *queue = dispatch_entry_of(dispatch, registration, true)->queue;
+	struct message *message = message_create(registration);
+	dispatch_replace_topic(dispatch, queue, registration, n->topic);
+	dispatch_fill(message, n);
+	memcpy(message->channel, n->channel.data, n->channel.len);
+	message->sequence = dispatch->next_sequence++;
+	(void)snprintf(message->id, sizeof message->id, "%016" PRIx64, message->sequence);
+	registrations_note_push(dispatch->options.registrations, registration, false);
+	dispatch_queue_add(queue, message);
+	dispatch_queue_pump(queue);
+}
+
+void dispatch_push(
+	struct dispatch *dispatch, struct account *account, const struct link_notification *n) {
+	struct channel *channel = channels_find(dispatch->options.accounts, n->channel);
+	dispatch->status.received++;
+	if (!channel || channel->account != account) {
+		(void)link_ack(account->relay, n->channel, n->version); /* of a channel that is gone */
+		return;
+	}
+	const struct registration *registration = channel->registration;
+	if (!registration || dispatch_is_useless(registration, n)) {
+		dispatch->status.dropped++;
+		dispatch_ack_at_once(channel, n);
+		return;
+	}
+	if (delivered_has(dispatch->delivered, registration->number, n->version)) {
+		dispatch->status.duplicates++;
+		dispatch_ack_at_once(channel, n);
+		return;
+	}
+	struct dispatch_entry *entry = dispatch_entry_of(dispatch, registration, true);
+	struct message *waiting = dispatch_waiting_one(entry->queue, registration, n->version);
+	if (!waiting) {
+		dispatch_accept(dispatch, registration, n);
+		return;
+	}
+	dispatch->status.duplicates++;
+	waiting->is_acked = false; /* the relay has not heard it */
+	if (waiting->is_journalled) {
+		dispatch_ack(dispatch, waiting);
+	}
+}
+
+/* ---- to the targets ---- */
+
+void dispatch_announce(
+	struct dispatch *dispatch, const struct registration *registration, bool spread) {
+	struct dispatch_entry *entry = dispatch_entry_of(dispatch, registration, true);
+	if (spread) {
+		if (!entry->wants_announce && list_is_empty(&entry->spread)) {
+			list_append(&dispatch->spread, &entry->spread);
+		}
+		if (!alarm_is_set(&dispatch->spread_alarm)) {
+			alarm_set(&dispatch->spread_alarm, 0, 0);
+		}
+		return;
+	}
+	list_remove(&entry->spread);
+	entry->wants_announce = true;
+	dispatch_queue_pump(entry->queue);
+}
+
+void dispatch_dismiss(
+	struct dispatch *dispatch, const struct registration *registration, bool by_app) {
+	struct dispatch_entry *entry = dispatch_entry_of(dispatch, registration, true);
+	struct dispatch_queue *queue = entry->queue;
+	const struct dispatch_target *target = dispatch->targets[registration->kind].target;
+	struct message *message, *next;
+	LIST_FOREACH_SAFE (message, next, &queue->messages, link) {
+		if (message->registration != registration) {
+			continue;
+		}
+		dispatch_ack(dispatch, message);
+		if (message->is_in_flight) {
+			message->is_dead = true;
+		} else {
+			dispatch_drop(dispatch, message);
+		}
+	}
+	if (entry->flight) {
+		entry->flight->entry = NULL;
+	}
+	(void)hashmap_remove(dispatch->entries, &entry->number);
+	list_remove(&entry->link);
+	list_remove(&entry->spread);
+	free(entry);
+	delivered_forget(dispatch->delivered, registration->number);
+	if (target) {
+		target->dismiss(registration, by_app, dispatch->targets[registration->kind].ctx);
+	}
+	dispatch_queue_release(queue);
+}
+
+void dispatch_service_appeared(
+	struct dispatch *dispatch, enum registration_kind kind, const char *service) {
+	struct dispatch_queue *queue = dispatch_queue_of(dispatch, kind, service, false);
+	if (queue) {
+		alarm_stop(&queue->retry);
+		queue->step = 0;
+		dispatch_queue_pump(queue);
+	}
+}
+
+void dispatch_resync(struct dispatch *dispatch, const char *why) {
+	for (int kind = 0; kind < REGISTRATION_KIND_COUNT; kind++) {
+		const struct dispatch_target *target = dispatch->targets[kind].target;
+		if (target && target->resync) {
+			target->resync(why, dispatch->targets[kind].ctx);
+		}
+	}
+}
+
+void dispatch_status(const struct dispatch *dispatch, struct dispatch_status *out_status) {
+	*out_status = dispatch->status;
+}
+
+uint32_t dispatch_waiting(const struct dispatch *dispatch, const struct registration *registration,
+	const char **out_reason) {
+	const struct dispatch_entry *entry = hashmap_get(dispatch->entries, &registration->number);
+	uint32_t count = 0;
+	const struct message *message;
+	*out_reason = "";
+	if (!entry) {
+		return 0;
+	}
+	LIST_FOREACH (message, &entry->queue->messages, link) {
+		count += message->registration == registration;
+	}
+	if (entry->queue->last != DISPATCH_TAKEN) {
+		*out_reason = dispatch_outcome_name(entry->queue->last);
+	}
+	return count;
+}

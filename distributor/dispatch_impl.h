@@ -1,0 +1,78 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What the files behind dispatch.h share. */
+#pragma once
+#include "common/hashmap.h"
+#include "distributor/accounts.h"
+#include "distributor/delivered.h"
+#include "distributor/dispatch.h"
+#include "distributor/journal.h"
+
+enum {
+	DISPATCH_IN_FLIGHT_MAX = 8, /* calls to one service */
+	DISPATCH_HOLD_MS = 2000, /* what waits longer goes to the journal, so that the relay goes on */
+	DISPATCH_SPREAD_MS =
+		1000, /* between two of many announcements, each of which may start an app */
+	DISPATCH_REFUSED_MAX = 3,
+	DISPATCH_APP_BODY_MAX = 4096,
+};
+
+/* One service: an app by its bus name, or one hook, or one name. */
+struct dispatch_queue {
+	struct dispatch *dispatch;
+	uint8_t key[16]; /* digest of kind and service; of struct dispatch::queues */
+	enum registration_kind kind;
+	char *service;
+	struct list messages; /* struct message::link, by age */
+	struct list entries; /* struct dispatch_entry::link */
+	struct alarm retry; /* set: nothing goes out before it is due */
+	struct alarm hold;
+	uint32_t in_flight, step;
+	enum dispatch_outcome last; /* of the last attempt that failed; TAKEN: none did */
+};
+
+/* What is known of one registration. */
+struct dispatch_entry {
+	struct list link; /* struct dispatch_queue::entries */
+	struct list spread; /* struct dispatch::spread */
+	struct dispatch_queue *queue;
+	uint32_t number; /* key of struct dispatch::entries */
+	const struct registration *registration;
+	struct dispatch_flight *flight; /* the call that awaits its answer, or NULL */
+	bool wants_announce;
+};
+
+/* One call to a target. */
+struct dispatch_flight {
+	struct dispatch_queue *queue;
+	struct dispatch_entry *entry; /* NULL: the registration went meanwhile */
+	struct message *message; /* NULL: an announcement */
+};
+
+struct dispatch {
+	struct dispatch_options options;
+	struct {
+		const struct dispatch_target *target;
+		void *ctx;
+	} targets[REGISTRATION_KIND_COUNT];
+	struct hashmap *queues, *entries;
+	struct list spread; /* struct dispatch_entry::spread: to be announced one by one */
+	struct alarm spread_alarm;
+	struct journal *journal;
+	struct delivered *delivered;
+	uint64_t next_sequence;
+	struct dispatch_status status;
+	bool is_started, is_journal_full;
+};
+
+struct dispatch_queue *dispatch_queue_of(
+	struct dispatch *dispatch, enum registration_kind kind, const char *service, bool make);
+struct dispatch_entry *dispatch_entry_of(
+	struct dispatch *dispatch, const struct registration *registration, bool make);
+void dispatch_queue_pump(struct dispatch_queue *queue);
+void dispatch_queue_add(struct dispatch_queue *queue, struct message *message);
+/* Takes it from its queue and the journal, and frees it. */
+void dispatch_drop(struct dispatch *dispatch, struct message *message);
+void dispatch_ack(struct dispatch *dispatch, struct message *message);
+void dispatch_queue_free(struct dispatch_queue *queue);
+/* Frees it when it serves nobody any more. */
+void dispatch_queue_release(struct dispatch_queue *queue);

@@ -1,0 +1,185 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Messages as files: NUMBER-SEQUENCE.json, so that the name says whose it is and when it came. */
+#include "distributor/journal.h"
+#include "common/base64url.h"
+#include "common/cleanup.h"
+#include "common/file.h"
+#include "common/json.h"
+#include "common/log.h"
+#include "common/mem.h"
+#include "distributor/alarm.h"
+#include <dirent.h>
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+enum { JOURNAL_FILE_MAX = 256 << 10 };
+
+struct journal {
+	struct disk *disk;
+	char *folder;
+	size_t messages, bytes;
+};
+
+struct journal *journal_open(struct disk *disk, const char *folder) {
+	struct journal *journal = mem_zalloc(sizeof *journal);
+	journal->disk = disk;
+	journal->folder = mem_strdup(folder);
+	if (mkdir(folder, 0700) < 0 && errno != EEXIST) {
+		log_warn("%s cannot be made error=\"%s\": what apps do not take waits at the relay", folder,
+			strerror(errno));
+	}
+	return journal;
+}
+
+void journal_close(struct journal *journal) {
+	if (journal) {
+		free(journal->folder);
+		free(journal);
+	}
+}
+
+static char *journal_path(const struct journal *journal, uint32_t number, uint64_t sequence) {
+	return mem_printf("%s/%" PRIu32 "-%016" PRIx64 ".json", journal->folder, number, sequence);
+}
+
+static char *journal_print(const struct message *message) {
+	CLEANUP_FREE char *body = base64url_print(message->body, message->bytes);
+	int64_t left_ms = message->expires_boot_ms == INT64_MAX
+						  ? INT64_MAX
+						  : message->expires_boot_ms - clock_boot_ms() + clock_wall_ms();
+	json_t *json = json_pack("{s:s,s:s,s:s,s:s,s:s,s:s,s:s,s:s,s:i,s:I,s:I}", "channel",
+		message->channel, "version", message->version, "id", message->id, "body", body, "encoding",
+		message->encoding, "encryption", message->encryption, "crypto_key", message->crypto_key,
+		"topic", message->topic, "urgency", (int)message->urgency, "received_ms",
+		(json_int_t)message->received_ms, "expires_ms", (json_int_t)left_ms);
+	char *text = json ? json_dumps(json, JSON_COMPACT) : NULL;
+	json_decref(json);
+	return text;
+}
+
+bool journal_add(
+	struct journal *journal, const struct message *message, disk_done_fn *done, void *ctx) {
+	char *text = journal->messages < JOURNAL_MESSAGES_MAX &&
+						 journal->bytes + message->bytes <= JOURNAL_BYTES_MAX
+					 ? journal_print(message)
+					 : NULL;
+	if (!text) {
+		return false;
+	}
+	CLEANUP_FREE char *path = journal_path(journal, message->number, message->sequence);
+	journal->messages++;
+	journal->bytes += message->bytes;
+	disk_replace(journal->disk, path, text, strlen(text), done, ctx);
+	return true;
+}
+
+void journal_remove(struct journal *journal, const struct message *message) {
+	CLEANUP_FREE char *path = journal_path(journal, message->number, message->sequence);
+	journal->messages--;
+	journal->bytes -= message->bytes;
+	disk_remove(journal->disk, path);
+}
+
+/* ---- reading ---- */
+
+static void journal_get_text(const json_t *json, const char *key, char **text) {
+	struct slice value;
+	if (json_get_string(json, key, &value) == JSON_PRESENT) {
+		free(*text);
+		*text = mem_strndup(value.data, value.len);
+	}
+}
+
+static bool journal_get_body(struct message *message, const json_t *json) {
+	struct slice text;
+	if (json_get_string(json, "body", &text) != JSON_PRESENT) {
+		return false;
+	}
+	free(message->body);
+	message->body = mem_zalloc(text.len + 1);
+	return base64url_decode(text, (uint8_t *)message->body, text.len, &message->bytes);
+}
+
+static struct message *journal_parse(const char *data, size_t bytes) {
+	json_t *json = json_parse((struct slice){data, bytes});
+	struct message *message = message_create(NULL);
+	struct slice channel, id;
+	int64_t urgency = URGENCY_NORMAL, expires_ms = INT64_MAX;
+	bool good = json_get_string(json, "channel", &channel) == JSON_PRESENT &&
+				channel.len < sizeof message->channel &&
+				json_get_string(json, "id", &id) == JSON_PRESENT && id.len < sizeof message->id &&
+				journal_get_body(message, json);
+	if (good) {
+		memcpy(message->channel, channel.data, channel.len);
+		memcpy(message->id, id.data, id.len);
+		journal_get_text(json, "version", &message->version);
+		journal_get_text(json, "encoding", &message->encoding);
+		journal_get_text(json, "encryption", &message->encryption);
+		journal_get_text(json, "crypto_key", &message->crypto_key);
+		journal_get_text(json, "topic", &message->topic);
+		(void)json_get_integer(json, "urgency", &urgency); /* absent ones keep their defaults */
+		(void)json_get_integer(json, "received_ms", &message->received_ms);
+		(void)json_get_integer(json, "expires_ms", &expires_ms);
+		message->urgency =
+			urgency >= 0 && urgency < URGENCY_COUNT ? (enum urgency)urgency : URGENCY_NORMAL;
+		message->expires_boot_ms =
+			expires_ms == INT64_MAX ? INT64_MAX : expires_ms - clock_wall_ms() + clock_boot_ms();
+		message->is_journalled = message->is_acked = true;
+	}
+	json_decref(json);
+	if (!good) {
+		message_free(message);
+		message = NULL;
+	}
+	return message;
+}
+
+/* Older sequence numbers first. */
+static int journal_compare(const struct dirent **a, const struct dirent **b) {
+	const char *one = strchr((*a)->d_name, '-'), *other = strchr((*b)->d_name, '-');
+	return strcmp(one ? one : "", other ? other : "");
+}
+
+static int journal_is_entry(const struct dirent *entry) {
+	size_t len = strlen(entry->d_name);
+	return strchr(entry->d_name, '-') && len > 5 && strcmp(entry->d_name + len - 5, ".json") == 0;
+}
+
+static void journal_load_one(
+	struct journal *journal, const char *name, journal_found_fn *found, void *ctx) {
+	CLEANUP_FREE char *path = mem_printf("%s/%s", journal->folder, name);
+	CLEANUP_FREE char *data = NULL;
+	size_t bytes = 0;
+	unsigned long number = strtoul(name, NULL, 10);
+	struct message *message =
+		file_read(path, JOURNAL_FILE_MAX, &data, &bytes) == 0 ? journal_parse(data, bytes) : NULL;
+	if (!message) {
+		log_warn("%s is damaged and is set aside", path);
+		CLEANUP_FREE char *aside = mem_printf("%s.bad", path);
+		(void)rename(path, aside); /* else it is found again at the next start */
+		return;
+	}
+	message->sequence = strtoull(strchr(name, '-') + 1, NULL, 16);
+	size_t body_bytes = message->bytes;
+	if (found(message, (uint32_t)number, ctx)) {
+		journal->messages++;
+		journal->bytes += body_bytes;
+	} else {
+		message_free(message);
+		disk_remove(journal->disk, path);
+	}
+}
+
+void journal_load(struct journal *journal, journal_found_fn *found, void *ctx) {
+	struct dirent **entries = NULL;
+	int count = scandir(journal->folder, &entries, journal_is_entry, journal_compare);
+	for (int i = 0; i < count; i++) {
+		journal_load_one(journal, entries[i]->d_name, found, ctx);
+		free(entries[i]);
+	}
+	free(entries);
+}
