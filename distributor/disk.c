@@ -19,6 +19,7 @@ struct disk_job {
 	struct list link; /* struct disk::waiting, then ::finished */
 	char *path, *data; /* data NULL: remove */
 	size_t bytes;
+	bool keeps_previous; /* as PATH.bak */
 	int result;
 	disk_done_fn *done;
 	void *ctx;
@@ -34,8 +35,20 @@ struct disk {
 	bool is_closing;
 };
 
+/* The file as it was gets a second name; no bytes are copied. */
+static void disk_keep_previous(const char *path) {
+	CLEANUP_FREE char *previous = mem_printf("%s.bak", path);
+	if (access(path, F_OK) == 0) { /* else what is kept may be the only one left */
+		(void)unlink(previous);
+		(void)link(path, previous); /* some file systems cannot; then there is none */
+	}
+}
+
 static int disk_job_run(const struct disk_job *job) {
 	if (job->data) {
+		if (job->keeps_previous) {
+			disk_keep_previous(job->path);
+		}
 		return file_replace(job->path, job->data, job->bytes, 0600);
 	}
 	return unlink(job->path) < 0 && errno != ENOENT ? -errno : 0;
@@ -146,13 +159,17 @@ static void disk_ask(struct disk *disk, struct disk_job *job) {
 	(void)pthread_mutex_unlock(&disk->lock);
 }
 
-void disk_replace(struct disk *disk, const char *path, char *take_data, size_t bytes,
-	disk_done_fn *done, void *ctx) {
-	struct disk_job *job = mem_zalloc(sizeof *job);
-	*job = (struct disk_job){
-		.path = mem_strdup(path), .data = take_data, .bytes = bytes, .done = done, .ctx = ctx};
+static void disk_ask_replace(struct disk *disk, const char *path, struct disk_job what) {
+	struct disk_job *job = mem_dup(&what, sizeof what);
+	job->path = mem_strdup(path);
 	list_init(&job->link);
 	disk_ask(disk, job);
+}
+
+void disk_replace(struct disk *disk, const char *path, char *take_data, size_t bytes,
+	disk_done_fn *done, void *ctx) {
+	disk_ask_replace(
+		disk, path, (struct disk_job){.data = take_data, .bytes = bytes, .done = done, .ctx = ctx});
 }
 
 void disk_remove(struct disk *disk, const char *path) {
@@ -206,7 +223,12 @@ static void state_file_begin(struct state_file *file) {
 	file->is_writing = true;
 	file->is_wanted = false;
 	char *text = file->print(file->ctx);
-	disk_replace(file->disk, file->path, text, strlen(text), state_file_on_written, file);
+	disk_ask_replace(file->disk, file->path,
+		(struct disk_job){.data = text,
+			.bytes = strlen(text),
+			.keeps_previous = true,
+			.done = state_file_on_written,
+			.ctx = file});
 }
 
 struct state_file *state_file_create(

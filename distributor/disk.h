@@ -20,8 +20,9 @@ void disk_replace(struct disk *disk, const char *path, char *take_data, size_t b
 void disk_remove(struct disk *disk, const char *path);
 
 /*
- * The state of something as one file. A save that is asked for while one is being written joins the
- * next, so a thousand changes cost a few writes.
+ * The state of something as one file; what it was before the last save stays as PATH.bak. A save
+ * that is asked for while one is being written joins the next, so a thousand changes cost a few
+ * writes.
  */
 struct state_file;
 /* The whole state as text, fresh memory; called when a write begins. */

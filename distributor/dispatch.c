@@ -256,8 +256,10 @@ void dispatch_dismiss(
 			dispatch_drop(dispatch, message);
 		}
 	}
-	if (entry->flight) {
-		entry->flight->entry = NULL;
+	struct dispatch_flight *flight, *next_flight;
+	LIST_FOREACH_SAFE (flight, next_flight, &entry->flights, link) {
+		list_remove(&flight->link);
+		flight->entry = NULL;
 	}
 	(void)hashmap_remove(dispatch->entries, &entry->number);
 	list_remove(&entry->link);

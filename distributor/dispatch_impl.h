@@ -37,12 +37,14 @@ struct dispatch_entry {
 	struct dispatch_queue *queue;
 	uint32_t number; /* key of struct dispatch::entries */
 	const struct registration *registration;
-	struct dispatch_flight *flight; /* the call that awaits its answer, or NULL */
+	struct list flights; /* struct dispatch_flight::link: calls that await their answer */
+	uint32_t in_flight;
 	bool wants_announce;
 };
 
 /* One call to a target. */
 struct dispatch_flight {
+	struct list link; /* struct dispatch_entry::flights */
 	struct dispatch_queue *queue;
 	struct dispatch_entry *entry; /* NULL: the registration went meanwhile */
 	struct message *message; /* NULL: an announcement */

@@ -115,6 +115,7 @@ struct dispatch_entry *dispatch_entry_of(
 		entry->number = registration->number;
 		entry->registration = registration;
 		list_init(&entry->spread);
+		list_init(&entry->flights);
 		list_append(&queue->entries, &entry->link);
 		(void)hashmap_put(dispatch->entries, entry);
 	} else if (entry->queue != queue) {
@@ -296,8 +297,9 @@ static void dispatch_on_done(enum dispatch_outcome outcome, void *ctx) {
 	struct dispatch_flight *flight = ctx;
 	struct dispatch_queue *queue = flight->queue;
 	queue->in_flight--;
+	list_remove(&flight->link);
 	if (flight->entry) {
-		flight->entry->flight = NULL;
+		flight->entry->in_flight--;
 	}
 	if (outcome != DISPATCH_SHUTDOWN) {
 		if (flight->message) {
@@ -323,7 +325,8 @@ static void dispatch_fly(struct dispatch_entry *entry, struct message *message) 
 	void *ctx = dispatch->targets[queue->kind].ctx;
 	struct dispatch_flight *flight = mem_zalloc(sizeof *flight);
 	*flight = (struct dispatch_flight){.queue = queue, .entry = entry, .message = message};
-	entry->flight = flight;
+	list_append(&entry->flights, &flight->link);
+	entry->in_flight++;
 	queue->in_flight++;
 	if (message) {
 		message->is_in_flight = true;
@@ -336,8 +339,15 @@ static void dispatch_fly(struct dispatch_entry *entry, struct message *message) 
 /* ---- what goes out ---- */
 
 static bool dispatch_can_fly(const struct dispatch_queue *queue) {
-	return queue->dispatch->is_started && queue->dispatch->targets[queue->kind].target &&
-		   !alarm_is_set(&queue->retry) && queue->in_flight < DISPATCH_IN_FLIGHT_MAX;
+	const struct dispatch_target *target = queue->dispatch->targets[queue->kind].target;
+	return queue->dispatch->is_started && target && !alarm_is_set(&queue->retry) &&
+		   (queue->in_flight < DISPATCH_IN_FLIGHT_MAX || queue->in_flight < target->gathers);
+}
+
+/* What the entry's target takes at a time. */
+static bool dispatch_entry_has_room(const struct dispatch_entry *entry) {
+	uint32_t gathers = entry->queue->dispatch->targets[entry->queue->kind].target->gathers;
+	return entry->in_flight < (gathers > 1 ? gathers : 1);
 }
 
 static void dispatch_pump_message(struct dispatch_queue *queue, struct message *message) {
@@ -345,7 +355,12 @@ static void dispatch_pump_message(struct dispatch_queue *queue, struct message *
 		return;
 	}
 	struct dispatch_entry *entry = dispatch_entry_of(queue->dispatch, message->registration, true);
-	if (entry->flight || entry->queue != queue) {
+	if (entry->queue != queue) { /* its app took another name while this was in flight */
+		list_remove(&message->link);
+		list_append(&entry->queue->messages, &message->link);
+		return;
+	}
+	if (!dispatch_entry_has_room(entry)) {
 		return;
 	}
 	if (message->expires_boot_ms <= clock_boot_ms()) {
@@ -355,7 +370,9 @@ static void dispatch_pump_message(struct dispatch_queue *queue, struct message *
 		return;
 	}
 	bool is_announced = message->registration->is_announced && !entry->wants_announce;
-	dispatch_fly(entry, is_announced ? message : NULL);
+	if (is_announced || entry->in_flight == 0) {
+		dispatch_fly(entry, is_announced ? message : NULL);
+	}
 }
 
 void dispatch_queue_pump(struct dispatch_queue *queue) {
@@ -365,7 +382,7 @@ void dispatch_queue_pump(struct dispatch_queue *queue) {
 		if (!dispatch_can_fly(queue)) {
 			break;
 		}
-		if (entry->wants_announce && !entry->flight) {
+		if (entry->wants_announce && entry->in_flight == 0) {
 			dispatch_fly(entry, NULL);
 		}
 	}

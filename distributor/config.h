@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The distributor's settings, and where their file and the state lie. */
+#pragma once
+#include "common/settings.h"
+
+struct config {
+	char *relay; /* NULL: none yet; `bellwire login` sets it */
+	char *state_dir;
+	bool no_bus;
+	char *ca_file;
+	bool insecure, use_proxy;
+	int64_t pool;
+	bool require_vapid, only_sandboxed;
+	int thrift; /* enum link_thrift */
+	int min_urgency; /* 0: by battery and network, else enum urgency + 1 */
+	int64_t notice_after_sec;
+	int log_level, log_format;
+	char *log_areas;
+};
+
+/* $XDG_CONFIG_HOME/bellwire/distributor.conf and $XDG_STATE_HOME/bellwire, fresh; NULL without a
+ * home. */
+char *config_default_path(void);
+char *config_default_state_dir(void);
+/* The table with its default path; valid as long as the program runs. */
+const struct settings_program *config_program(void);
+/* Checks that go beyond one value; fills state_dir. 0, or -EINVAL with each problem on err. */
+int config_check(struct config *config, FILE *err);

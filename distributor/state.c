@@ -1,0 +1,119 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Reading the state, whatever happened to it. */
+#include "distributor/state.h"
+#include "common/cleanup.h"
+#include "common/file.h"
+#include "common/json.h"
+#include "common/log.h"
+#include "common/mem.h"
+#include "distributor/alarm.h"
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+
+enum { STATE_FILE_MAX = 64 << 20 };
+
+/* As mkdir -p; only what is made gets the mode. */
+static int state_make_dir(const char *dir) {
+	CLEANUP_FREE char *path = mem_strdup(dir);
+	for (char *at = path + 1; at && *at; at = strchr(at, '/')) {
+		at += *at == '/';
+		char *slash = strchr(at, '/');
+		if (slash) {
+			*slash = '\0';
+		}
+		if (mkdir(path, 0700) < 0 && errno != EEXIST) {
+			return -errno;
+		}
+		if (!slash) {
+			return 0;
+		}
+		*slash = '/';
+		at = slash;
+	}
+	return 0;
+}
+
+int state_lock(const char *dir) {
+	int result = state_make_dir(dir);
+	if (result < 0) {
+		return result;
+	}
+	CLEANUP_FREE char *path = mem_printf("%s/lock", dir);
+	CLEANUP_CLOSE int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+	if (fd < 0) {
+		return -errno;
+	}
+	if (flock(fd, LOCK_EX | LOCK_NB) < 0) {
+		return errno == EWOULDBLOCK ? -EBUSY : -errno;
+	}
+	int locked = fd;
+	fd = -1;
+	return locked;
+}
+
+char *state_path(const char *dir) {
+	return mem_printf("%s/state.json", dir);
+}
+
+/* NULL with errno ENOENT when there is none; NULL and EBADMSG when it is damaged. */
+static json_t *state_read_one(const char *path) {
+	CLEANUP_FREE char *data = NULL;
+	size_t bytes = 0;
+	int result = file_read(path, STATE_FILE_MAX, &data, &bytes);
+	if (result < 0) {
+		errno = -result;
+		return NULL;
+	}
+	json_t *json = json_parse((struct slice){data, bytes});
+	if (!json_is_object(json) || !json_is_array(json_object_get(json, "accounts")) ||
+		!json_is_object(json_object_get(json, "registrations"))) {
+		json_decref(json);
+		errno = EBADMSG;
+		return NULL;
+	}
+	return json;
+}
+
+static void state_set_aside(const char *path) {
+	CLEANUP_FREE char *aside = mem_printf("%s.damaged-%lld", path, (long long)clock_wall_ms());
+	if (rename(path, aside) == 0) {
+		log_error("%s is damaged; it is kept as %s", path, aside);
+	} else {
+		log_error("%s is damaged and cannot be set aside error=\"%s\"", path, strerror(errno));
+	}
+}
+
+json_t *state_read(const char *dir, enum state_condition *out_condition) {
+	CLEANUP_FREE char *path = state_path(dir);
+	CLEANUP_FREE char *before = mem_printf("%s.bak", path);
+	json_t *json = state_read_one(path);
+	*out_condition = STATE_READ;
+	if (json) {
+		return json;
+	}
+	bool was_there = errno != ENOENT;
+	if (was_there && errno != EBADMSG && errno != EFBIG) {
+		log_error("%s cannot be read error=\"%s\"", path, strerror(errno));
+		*out_condition = STATE_UNREADABLE;
+		return NULL;
+	}
+	if (was_there) {
+		state_set_aside(path);
+	}
+	json = state_read_one(before);
+	if (json) {
+		*out_condition = STATE_RESTORED;
+		log_warn("the state of one change earlier is used instead file=%s", before);
+		return json;
+	}
+	if (errno != ENOENT) {
+		state_set_aside(before);
+		was_there = true;
+	}
+	*out_condition = was_there ? STATE_LOST : STATE_FRESH;
+	return NULL;
+}
