@@ -32,6 +32,11 @@ struct power_options {
 	void *ctx;
 };
 struct power *power_open(const struct power_options *options);
-void power_close(struct power *power);
+void power_close(struct power *power); /* not from within `changed`; NULL is fine */
+/* As network_set_bus(): the last state is kept for 60 s, then the other sources are asked. */
+void power_set_bus(struct power *power, struct bus *system_bus);
+/* A good moment to read sysfs, for the machine is awake anyway (a heartbeat, a resume). Does
+ * nothing while somebody tells us of changes. */
+void power_look(struct power *power);
 void power_set_metered(struct power *power, bool is_metered);
 const struct power_state *power_state(const struct power *power);
