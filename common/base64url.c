@@ -2,7 +2,6 @@
 /* base64url without padding: three bytes are four characters. */
 #include "common/base64url.h"
 #include "common/mem.h"
-#include <endian.h>
 
 static const char base64url_alphabet[64] =
 	"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
@@ -31,29 +30,9 @@ static const uint8_t base64url_values_both[256] = {
 };
 /* clang-format on */
 
-/* Eight characters of six bytes: the body of every notification goes through here. */
-static inline void base64url_encode_six(char out[8], const uint8_t in[6]) {
-	uint32_t high;
-	uint16_t low;
-	memcpy(&high, in, sizeof high);
-	memcpy(&low, in + sizeof high, sizeof low);
-	uint64_t group = (uint64_t)be32toh(high) << 16 | be16toh(low);
-	out[0] = base64url_alphabet[group >> 42];
-	out[1] = base64url_alphabet[group >> 36 & 63];
-	out[2] = base64url_alphabet[group >> 30 & 63];
-	out[3] = base64url_alphabet[group >> 24 & 63];
-	out[4] = base64url_alphabet[group >> 18 & 63];
-	out[5] = base64url_alphabet[group >> 12 & 63];
-	out[6] = base64url_alphabet[group >> 6 & 63];
-	out[7] = base64url_alphabet[group & 63];
-}
-
 size_t base64url_encode(char *out, const void *data, size_t bytes) {
 	const uint8_t *in = data;
 	char *at = out;
-	for (; bytes >= 6; in += 6, bytes -= 6, at += 8) {
-		base64url_encode_six(at, in);
-	}
 	for (; bytes >= 3; in += 3, bytes -= 3, at += 4) {
 		uint32_t group = (uint32_t)in[0] << 16 | (uint32_t)in[1] << 8 | in[2];
 		at[0] = base64url_alphabet[group >> 18];
