@@ -119,9 +119,17 @@ void http_connection_expire(struct http_connection *connection);
 void http_connection_stop(struct http_connection *connection);
 void http_connection_close(struct http_connection *connection);
 
+/* For exchange.c. The flag is_running is set around calls of what may close the connection, and
+ * leave ends that: it frees what was closed meanwhile. */
+void http_connection_leave(struct http_connection *connection);
+void http_connection_set_timer(struct http_connection *connection, enum http_timer timer);
+void http_connection_drop_request(struct http_connection *connection);
+/* Sends at once what the socket takes; the rest waits in `out`. May close the connection. */
+void http_connection_send(struct http_connection *connection, const char *data, size_t bytes);
+/* No further request: ends it, after what is in `out`, and gently if `lingers` is set. */
+void http_connection_end(struct http_connection *connection);
+
 /* For request.c. */
-void http_connection_begin_body(struct http_connection *connection);
-void http_connection_answer(struct http_connection *connection, const struct http_answer *answer);
 /* The socket, or the pumped end over TLS; the connection is gone afterwards. Negative errno when
  * there is no descriptor for it; nothing has changed then. */
 int http_connection_detach(struct http_connection *connection);

@@ -3,6 +3,7 @@
 #include "relay/http/request.h"
 #include "common/mem.h"
 #include "relay/http/connection.h"
+#include "relay/http/exchange.h"
 #include "relay/http/trusted.h"
 #include <assert.h>
 #include <stdlib.h>
@@ -137,7 +138,7 @@ void http_request_read_body(
 	request->limit_bytes = limit_bytes;
 	request->on_body = done;
 	request->on_body_ctx = ctx;
-	http_connection_begin_body(request->connection);
+	http_exchange_begin_body(request->connection);
 }
 
 void http_request_answer(struct http_request *request, const struct http_answer *answer) {
@@ -148,7 +149,7 @@ void http_request_answer(struct http_request *request, const struct http_answer 
 		http_request_release(request, NULL);
 		return;
 	}
-	http_connection_answer(request->connection, answer);
+	http_exchange_answer(request->connection, answer);
 }
 
 /* The bytes of an upgrade for another parser: without empty lines before it, its target as path
