@@ -95,7 +95,15 @@ static bool listen_state_bytes(const json_t *json, const char *key, uint8_t *out
 		   base64url_decode(text, out, bytes, &got) && got == bytes;
 }
 
-static bool listen_state_parse(struct listen_state *state, struct slice text) {
+/* The same host and port; an invitation may be another one. */
+static bool listen_state_is_same_relay(const char *one, const char *other) {
+	struct url a, b;
+	return url_parse(slice_of(one), &a) && url_parse(slice_of(other), &b) &&
+		   strcmp(a.host, b.host) == 0 && a.port == b.port;
+}
+
+/* *out_relay: whose state it is, or NULL. */
+static bool listen_state_parse(struct listen_state *state, struct slice text, char **out_relay) {
 	json_t *json = json_parse(text);
 	struct channel_id channel;
 	uint8_t secret[P256_SECRET_BYTES];
@@ -105,6 +113,7 @@ static bool listen_state_parse(struct listen_state *state, struct slice text) {
 		state->endpoint = listen_state_text(json, "endpoint");
 		state->vapid_key = listen_state_text(json, "vapid_key");
 		state->channel = listen_state_text(json, "channel");
+		*out_relay = listen_state_text(json, "relay");
 		ok = listen_state_bytes(json, "secret", secret, sizeof secret) &&
 			 listen_state_bytes(json, "auth", state->auth, sizeof state->auth) && state->channel &&
 			 autopush_channel_parse(slice_of(state->channel), &channel);
@@ -135,7 +144,8 @@ static int listen_state_read(struct listen_state *state, char **out_error) {
 		*out_error = mem_printf("%s: %s", state->path, strerror(-result));
 		return result;
 	}
-	bool ok = listen_state_parse(state, (struct slice){text, bytes});
+	CLEANUP_FREE char *relay = NULL;
+	bool ok = listen_state_parse(state, (struct slice){text, bytes}, &relay);
 	mem_wipe(text, bytes);
 	free(text);
 	if (!ok) {
@@ -143,6 +153,14 @@ static int listen_state_read(struct listen_state *state, char **out_error) {
 								"name another with --state",
 			state->path);
 		return -EINVAL;
+	}
+	if (relay && !listen_state_is_same_relay(relay, state->relay)) {
+		/* It holds a secret of that relay, which is not for this one to see. */
+		*out_error =
+			mem_printf("%s is the state for another relay, %s; name another file with "
+					   "--state, or, if that relay has moved, change \"relay\" in the file",
+				state->path, relay);
+		return -EXDEV;
 	}
 	return 0;
 }

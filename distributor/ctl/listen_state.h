@@ -23,7 +23,8 @@ struct listen_state {
  * home. */
 char *listen_state_default_path(const struct url *relay);
 /* Reads the file, or begins a fresh identity where there is none. 0; -EBUSY when another listener
- * has it; else negative errno. A sentence in *out_error. */
+ * has it; -EXDEV when it is for another host or port; else negative errno. A sentence in
+ * *out_error. */
 int listen_state_open(
 	struct listen_state *state, const char *path, const char *relay, char **out_error);
 /* Begins an identity that is not kept. */

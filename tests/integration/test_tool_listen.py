@@ -189,6 +189,25 @@ def test_the_state_survives_and_is_secret(fake, listen, tmp_path):
     assert refused.wait() == 1 and state.read_text() == "{}"
 
 
+def test_the_state_of_another_relay_is_not_taken(fake, listen, tmp_path):
+    """What it holds is a secret between the two; a relay that has moved may be named in the file."""
+    relay, other = fake(), fake()
+    state = tmp_path / "s"
+    listener = listen(relay.url, "--state", state)
+    _, channel = begin(relay, listener)
+    listener.line()
+    listener.stop()
+    kept = state.read_text()
+    refused = listen(other.url, "--state", state)
+    refused.note(relay.url)
+    assert refused.wait() == 1 and state.read_text() == kept
+    state.write_text(kept.replace(relay.url, other.url))
+    moved = listen(other.url, "--state", state)
+    _, again = begin(other, moved)
+    assert again == channel
+    assert moved.stop() == 0
+
+
 def test_a_second_listener_does_not_take_the_identity(fake, listen, tmp_path):
     relay = fake()
     one = listen(relay.url, "--state", tmp_path / "s")
