@@ -101,10 +101,11 @@ static void server_on_store_state(bool available, const char *reason, void *ctx)
 }
 
 static void server_on_invite_removed(enum store_outcome outcome, void *ctx) {
-	(void)ctx;
-	if (outcome != STORE_OK) {
-		log_error("devices of a revoked invite not removed outcome=%s cure=\"restart the relay\"",
-			store_outcome_name(outcome));
+	struct server *server = ctx;
+	if (outcome != STORE_OK && server->state != SERVER_STOPPING) {
+		log_warn("devices of a revoked invite not removed yet outcome=%s again_sec=%d",
+			store_outcome_name(outcome), SERVER_INVITE_POLL_SEC);
+		invites_tell_again(server->invites);
 	}
 }
 

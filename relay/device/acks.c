@@ -26,6 +26,7 @@ static void acks_keep(struct acks *acks) {
 	}
 	devices->acks_kept_count += acks->count;
 	list_append(&devices->acks_kept, &acks->link);
+	devices_start_tick(devices);
 }
 
 static void acks_on_done(enum store_outcome outcome, size_t removed, void *ctx) {
@@ -67,6 +68,25 @@ static struct acks *acks_take(struct list *list) {
 	return acks;
 }
 
+bool acks_has(const struct devices *devices, struct device_id device, struct message_id id) {
+	const struct acks *acks;
+	LIST_FOREACH (acks, &devices->acks_kept, link) {
+		bool is_its = memcmp(&acks->device, &device, sizeof device) == 0;
+		for (size_t i = 0; is_its && i < acks->count; i++) {
+			if (message_id_compare(acks->acks[i].id, id) == 0) {
+				return true;
+			}
+		}
+	}
+	return false;
+}
+
+void acks_retry(struct devices *devices) {
+	if (devices->acks_kept_count > 0 && store_is_available(devices->options.store)) {
+		acks_send_kept(devices);
+	}
+}
+
 void acks_send_kept(struct devices *devices) {
 	struct list ready;
 	list_init(&ready);
@@ -75,12 +95,5 @@ void acks_send_kept(struct devices *devices) {
 	struct acks *acks;
 	while ((acks = acks_take(&ready))) {
 		acks_submit(acks);
-	}
-}
-
-void acks_forget(struct devices *devices) {
-	struct acks *acks;
-	while ((acks = acks_take(&devices->acks_kept))) {
-		free(acks);
 	}
 }

@@ -3,6 +3,7 @@
 #include "relay/device/device.h"
 #include "common/log.h"
 #include "common/mem.h"
+#include "relay/device/acks.h"
 #include <assert.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -415,7 +416,8 @@ static void device_take_fetched(struct device *device, const struct store_fetche
 	for (size_t i = 0; i < fetched->count; i++) {
 		const struct store_message *message = &fetched->messages[i];
 		if (message->urgency >= device->min_urgency &&
-			!window_knows(&device->window, message->id)) {
+			!window_knows(&device->window, message->id) &&
+			!acks_has(device->devices, device->id, message->id)) {
 			if (!device_may_deliver(device) || !device_has_room(device) ||
 				!device_send_stored(device, message)) {
 				device->is_behind = true;

@@ -169,6 +169,7 @@ void device_requests_cancel(struct device *device);
  */
 
 void devices_release(struct devices *devices); /* one reference less */
+void devices_start_tick(struct devices *devices);
 uint32_t devices_now(const struct devices *devices);
 /* The session's id is known now: it gets the deliveries. False when it was sent away. */
 bool devices_take_over(struct device *device);

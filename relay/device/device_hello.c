@@ -2,6 +2,7 @@
 /* The way of a hello: admission at a bounded rate, the look into the store, the answer. */
 #include "common/log.h"
 #include "common/mem.h"
+#include "relay/device/acks.h"
 #include "relay/device/device.h"
 #include <assert.h>
 #include <openssl/evp.h>
@@ -141,6 +142,7 @@ static void device_hello_look_up(struct device_hello *hello) {
 		return;
 	}
 	hello->is_at_store = true;
+	acks_retry(hello->devices); /* what it acknowledged on a socket before must not come again */
 	store_attach(hello->devices->options.store, hello->id, device_hello_on_attached, hello);
 }
 

@@ -71,12 +71,13 @@ static void devices_on_tick(struct ev_loop *loop, ev_timer *timer, int revents) 
 		devices->turned_sec++;
 		devices_turn_slot(devices, now);
 	}
-	if (devices->sockets == 0) {
+	acks_retry(devices);
+	if (devices->sockets == 0 && devices->acks_kept_count == 0) {
 		ev_timer_stop(loop, timer);
 	}
 }
 
-static void devices_start_tick(struct devices *devices) {
+void devices_start_tick(struct devices *devices) {
 	if (!ev_is_active(&devices->tick)) {
 		devices->turned_sec = devices_now(devices);
 		ev_timer_set(&devices->tick, 1.0, 1.0);
@@ -166,7 +167,7 @@ void devices_destroy(struct devices *devices) {
 		return;
 	}
 	devices->is_destroyed = true;
-	acks_forget(devices);
+	acks_send_kept(devices);
 	websocket_host_destroy(devices->host);
 	devices->host = NULL;
 	assert(devices->sockets == 0);

@@ -226,6 +226,13 @@ void invites_poll(struct invites *invites) {
 	invites_tell_revoked(invites);
 }
 
+void invites_tell_again(struct invites *invites) {
+	struct invite *invite;
+	for (size_t at = 0; (invite = hashmap_next(invites->by_hash, &at));) {
+		invite->was_told = false;
+	}
+}
+
 bool invites_find(struct invites *invites, struct slice secret, struct device_invite *out_invite) {
 	if (secret.len != INVITE_SECRET_LENGTH) {
 		return false;

@@ -13,7 +13,8 @@ enum { INVITE_SECRET_LENGTH = 22, INVITES_MAX = 100000 };
 
 struct invites;
 
-/* Every invite that is found revoked, once in the life of this object: end its devices. */
+/* Every invite that is found revoked, once in the life of this object, or again after
+ * invites_tell_again: end its devices. */
 typedef void invites_revoked_fn(struct invite_id invite, void *ctx);
 
 /* An absent file is an empty list. NULL with a sentence in *out_error. */
@@ -22,6 +23,8 @@ struct invites *invites_open(
 void invites_destroy(struct invites *invites);
 /* Reads the file again when it has changed. A broken one is logged and the old list kept. */
 void invites_poll(struct invites *invites);
+/* The devices of revoked invites could not be ended: the next poll tells of them again. */
+void invites_tell_again(struct invites *invites);
 /* By the secret of a URL; false when unknown or revoked. */
 bool invites_find(struct invites *invites, struct slice secret, struct device_invite *out_invite);
 
