@@ -88,6 +88,9 @@ void app_call_register(
 	call->description = rules_description_clean_dup(request->description);
 	memcpy(call->vapid_key, vapid_key, sizeof call->vapid_key);
 	list_append(&unifiedpush->calls, &call->link);
+	if (unifiedpush->options.used) {
+		unifiedpush->options.used(unifiedpush->options.ctx);
+	}
 	app_call_identify(call);
 }
 
