@@ -1,0 +1,255 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Dispatch: acknowledged when taken, kept on the disk when not, never twice. */
+#include "tests/unit/distributor/fake_link.h"
+#include "tests/unit/distributor/world.h"
+#include <dirent.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+/* cmocka wants the above first */
+#include <cmocka.h>
+
+#define RELAY "ws://relay.example/"
+#define UAID "0123456789abcdef0123456789abcdef"
+
+static struct link *begin(struct world *world) {
+	char *error = NULL;
+	world_open(world, NULL);
+	assert_non_null(accounts_move(world->accounts, RELAY, &error));
+	struct link *link = fake_link_find(RELAY);
+	fake_link_greet(link, UAID, 0);
+	(void)fake_link_answer_all(link);
+	return link;
+}
+
+static void end(struct world *world) {
+	world_close(world);
+	world_remove(world);
+}
+
+/* Registers an app whose endpoint is announced; its channel. */
+static const char *add_app(struct world *world, const char *token, const char *service) {
+	struct world_answer answer;
+	char line[64];
+	enum dispatch_outcome before = world->answer;
+	(void)snprintf(line, sizeof line, "announce %s", token);
+	world->answer = DISPATCH_TAKEN;
+	world_register(world, REGISTRATION_APP, token, service, NULL, &answer);
+	(void)fake_link_answer_all(fake_link_find(RELAY));
+	WORLD_WAIT(world, answer.is_done && world_saw(world, line));
+	const struct registration *registration =
+		registrations_find(world->registrations, REGISTRATION_APP, slice_of(token));
+	WORLD_WAIT(world, registration->is_announced);
+	world->answer = before;
+	return registration->channel->name;
+}
+
+static size_t journalled(const struct world *world) {
+	struct dispatch_status status;
+	dispatch_status(world->dispatch, &status);
+	return status.journalled;
+}
+
+static void acknowledged_only_when_taken(void **state) {
+	(void)state;
+	struct world world;
+	struct link *link = begin(&world);
+	const char *channel = add_app(&world, "T", "org.app");
+	world.is_silent = true;
+	fake_link_notify(link, channel, "v1", "one");
+	assert_true(world_saw(&world, "push T one"));
+	assert_int_equal(fake_link_acks(link), 0);
+	world.is_silent = false;
+	WORLD_WAIT(&world, fake_link_acks(link) == 1);
+	assert_string_equal(fake_link_ack(link, 0)->version, "v1");
+	end(&world);
+}
+
+static void one_at_a_time_in_order(void **state) {
+	(void)state;
+	struct world world;
+	struct link *link = begin(&world);
+	const char *channel = add_app(&world, "T", "org.app");
+	world.is_silent = true;
+	fake_link_notify(link, channel, "v1", "one");
+	fake_link_notify(link, channel, "v2", "two");
+	assert_int_equal(world.held_count, 1);
+	world.is_silent = false;
+	WORLD_WAIT(&world, fake_link_acks(link) == 2);
+	assert_string_equal(world.log[world.logged - 2], "push T one");
+	assert_string_equal(world.log[world.logged - 1], "push T two");
+	end(&world);
+}
+
+static void what_comes_again_is_not_delivered_again(void **state) {
+	(void)state;
+	struct world world;
+	char dir[64], name[40];
+	struct link *link = begin(&world);
+	const char *channel = add_app(&world, "T", "org.app");
+	(void)snprintf(name, sizeof name, "%s", channel);
+	fake_link_notify(link, channel, "v1", "one");
+	WORLD_WAIT(&world, fake_link_acks(link) == 1);
+	fake_link_notify(link, channel, "v1", "one");
+	assert_int_equal(fake_link_acks(link), 2); /* the relay had not heard it */
+	assert_int_equal(world_count(&world, "push T one"), 1);
+	(void)snprintf(dir, sizeof dir, "%s", world.dir);
+	world_close(&world);
+	world_open(&world, dir);
+	link = fake_link_find(RELAY);
+	fake_link_greet(link, UAID, 0);
+	fake_link_notify(link, name, "v1", "one");
+	assert_int_equal(fake_link_acks(link), 1);
+	assert_int_equal(world_count(&world, "push T one"), 0);
+	end(&world);
+}
+
+static void a_dead_app_delays_nobody(void **state) {
+	(void)state;
+	struct world world;
+	char dir[64];
+	struct link *link = begin(&world);
+	const char *dead = add_app(&world, "D", "org.dead");
+	const char *live = add_app(&world, "L", "org.live");
+	world.answer = DISPATCH_ABSENT;
+	fake_link_notify(link, dead, "v1", "one");
+	/* kept on the disk, so the relay is told that it is taken */
+	WORLD_WAIT(&world, fake_link_acks(link) == 1);
+	assert_int_equal(journalled(&world), 1);
+	fake_link_notify(link, dead, "v2", "two");
+	WORLD_WAIT(&world, fake_link_acks(link) == 2);
+	assert_int_equal(world_count(&world, "push D two"), 0);
+	world.answer = DISPATCH_TAKEN;
+	fake_link_notify(link, live, "v3", "three");
+	WORLD_WAIT(&world, fake_link_acks(link) == 3);
+	assert_true(world_saw(&world, "push L three"));
+	(void)snprintf(dir, sizeof dir, "%s", world.dir);
+	world_close(&world);
+
+	/* after a restart both are there, in their order */
+	world_open(&world, dir);
+	WORLD_WAIT(&world, world_saw(&world, "push D one") && world_saw(&world, "push D two"));
+	WORLD_WAIT(&world, journalled(&world) == 0);
+	end(&world);
+}
+
+static void an_app_that_appears_gets_all_at_once(void **state) {
+	(void)state;
+	struct world world;
+	struct link *link = begin(&world);
+	const char *channel = add_app(&world, "T", "org.app");
+	world.answer = DISPATCH_ABSENT;
+	fake_link_notify(link, channel, "v1", "one");
+	WORLD_WAIT(&world, journalled(&world) == 1);
+	const char *reason;
+	assert_int_equal(
+		dispatch_waiting(world.dispatch,
+			registrations_find(world.registrations, REGISTRATION_APP, slice_of("T")), &reason),
+		1);
+	assert_string_equal(reason, dispatch_outcome_name(DISPATCH_ABSENT));
+	world.answer = DISPATCH_TAKEN;
+	dispatch_service_appeared(world.dispatch, REGISTRATION_APP, "org.app");
+	WORLD_WAIT(&world, journalled(&world) == 0);
+	assert_int_equal(world_count(&world, "push T one"), 2);
+	end(&world);
+}
+
+static void what_waits_long_goes_to_the_journal(void **state) {
+	(void)state;
+	struct world world;
+	struct link *link = begin(&world);
+	const char *channel = add_app(&world, "T", "org.hangs");
+	world.is_silent = true;
+	fake_link_notify(link, channel, "v1", "one");
+	fake_link_notify(link, channel, "v2", "two");
+	WORLD_WAIT(&world, fake_link_acks(link) == 2); /* after two seconds */
+	assert_int_equal(journalled(&world), 2);
+	world.is_silent = false;
+	WORLD_WAIT(&world, journalled(&world) == 0);
+	assert_int_equal(fake_link_acks(link), 2);
+	end(&world);
+}
+
+static void refused_thrice_is_given_up(void **state) {
+	(void)state;
+	struct world world;
+	struct link *link = begin(&world);
+	const char *channel = add_app(&world, "T", "org.app");
+	world.answer = DISPATCH_REFUSED;
+	fake_link_notify(link, channel, "v1", "one");
+	for (size_t tries = 1; tries <= 3; tries++) {
+		WORLD_WAIT(&world, world_count(&world, "push T one") == tries);
+		WORLD_WAIT(&world, world.held_count == 0);
+		dispatch_service_appeared(world.dispatch, REGISTRATION_APP, "org.app");
+	}
+	WORLD_WAIT(&world, journalled(&world) == 0);
+	assert_int_equal(world_count(&world, "push T one"), 3);
+	assert_int_equal(fake_link_acks(link), 1);
+	end(&world);
+}
+
+static void what_no_app_takes_is_dropped(void **state) {
+	(void)state;
+	struct world world;
+	struct link *link = begin(&world);
+	const char *channel = add_app(&world, "T", "org.app");
+	char big[4098];
+	memset(big, 'x', sizeof big - 1);
+	big[sizeof big - 1] = '\0';
+	fake_link_notify(link, channel, "v1", "");
+	fake_link_notify(link, channel, "v2", big);
+	fake_link_notify(link, "11111111-2222-4333-8444-555555555555", "v3", "stranger");
+	assert_int_equal(fake_link_acks(link), 3);
+	struct dispatch_status status;
+	dispatch_status(world.dispatch, &status);
+	assert_int_equal(status.waiting, 0);
+	end(&world);
+}
+
+static void unregistered_in_flight_is_forgotten(void **state) {
+	(void)state;
+	struct world world;
+	struct link *link = begin(&world);
+	const char *channel = add_app(&world, "T", "org.app");
+	world.is_silent = true;
+	fake_link_notify(link, channel, "v1", "one");
+	fake_link_notify(link, channel, "v2", "two");
+	assert_true(
+		registrations_unregister(world.registrations, REGISTRATION_APP, slice_of("T"), true));
+	assert_true(world_saw(&world, "dismiss T app"));
+	assert_int_equal(fake_link_acks(link), 2);
+	world.is_silent = false;
+	WORLD_WAIT(&world, world.held_count == 0);
+	assert_false(world_saw(&world, "push T two"));
+	end(&world);
+}
+
+static void a_blocked_one_is_dropped_quietly(void **state) {
+	(void)state;
+	struct world world;
+	struct link *link = begin(&world);
+	const char *channel = add_app(&world, "T", "org.app");
+	registrations_set_blocked(world.registrations,
+		registrations_find(world.registrations, REGISTRATION_APP, slice_of("T"))->number, true);
+	fake_link_notify(link, channel, "v1", "one");
+	assert_int_equal(fake_link_acks(link), 1);
+	assert_false(world_saw(&world, "push T one"));
+	end(&world);
+}
+
+int main(void) {
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(acknowledged_only_when_taken),
+		cmocka_unit_test(one_at_a_time_in_order),
+		cmocka_unit_test(what_comes_again_is_not_delivered_again),
+		cmocka_unit_test(a_dead_app_delays_nobody),
+		cmocka_unit_test(an_app_that_appears_gets_all_at_once),
+		cmocka_unit_test(what_waits_long_goes_to_the_journal),
+		cmocka_unit_test(refused_thrice_is_given_up),
+		cmocka_unit_test(what_no_app_takes_is_dropped),
+		cmocka_unit_test(unregistered_in_flight_is_forgotten),
+		cmocka_unit_test(a_blocked_one_is_dropped_quietly),
+	};
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

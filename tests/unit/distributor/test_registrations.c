@@ -1,0 +1,319 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Registrations: the table of what Register must do, the pool, moves, and what survives. */
+#include "common/mem.h"
+#include "tests/unit/distributor/fake_link.h"
+#include "tests/unit/distributor/world.h"
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+/* cmocka wants the above first */
+#include <cmocka.h>
+
+#define RELAY "ws://relay.example/"
+#define OTHER "ws://other.example/"
+#define UAID "0123456789abcdef0123456789abcdef"
+#define KEY                                                                                        \
+	"BA1Hxzyi1RUM1b5wjxsn7nGxAszw2u61m164i3MrAIxHF6YK5h4SDYic-dRuU_RCPCfA5aq9ojSwk5Y2EmClBPs"
+
+static struct link *begin(struct world *world) {
+	char *error = NULL;
+	world_open(world, NULL);
+	assert_non_null(accounts_move(world->accounts, RELAY, &error));
+	struct link *link = fake_link_find(RELAY);
+	fake_link_greet(link, UAID, 0);
+	return link;
+}
+
+static void end(struct world *world) {
+	world_close(world);
+	world_remove(world);
+}
+
+static void without_a_relay_the_user_must_act(void **state) {
+	(void)state;
+	struct world world;
+	struct world_answer answer;
+	world_open(&world, NULL);
+	world_register(&world, REGISTRATION_APP, "T", "org.app", NULL, &answer);
+	WORLD_WAIT(&world, answer.is_done);
+	assert_int_equal(answer.outcome, REGISTER_ACTION_REQUIRED);
+	end(&world);
+}
+
+static void the_pool_serves_offline(void **state) {
+	(void)state;
+	struct world world;
+	struct world_answer plain, keyed, none;
+	struct link *link = begin(&world);
+	assert_int_equal(fake_link_answer_all(link), 4); /* two of either kind */
+	fake_link_drop(link, LINK_OFFLINE);
+	world_register(&world, REGISTRATION_APP, "plain", "org.app", NULL, &plain);
+	world_register(&world, REGISTRATION_APP, "keyed", "org.app", KEY, &keyed);
+	WORLD_WAIT(&world, plain.is_done && keyed.is_done);
+	assert_int_equal(plain.outcome, REGISTER_OK);
+	assert_int_equal(keyed.outcome, REGISTER_OK);
+	assert_string_not_equal(plain.endpoint, keyed.endpoint);
+	WORLD_WAIT(&world, world_saw(&world, "announce plain") && world_saw(&world, "announce keyed"));
+	/* a third of the kind: the pool is empty, and there is no network */
+	world_register(&world, REGISTRATION_APP, "k2", "org.app", KEY, &none);
+	WORLD_WAIT(&world, none.is_done);
+	assert_int_equal(none.outcome, REGISTER_OK);
+	world_register(&world, REGISTRATION_APP, "k3", "org.app", KEY, &none);
+	WORLD_WAIT(&world, none.is_done);
+	assert_int_equal(none.outcome, REGISTER_NETWORK);
+	/* the relay is told the key as soon as it is there, and the wish is granted */
+	fake_link_greet(link, UAID, 0);
+	size_t told = 0;
+	for (size_t i = 0; fake_link_asked(link, i); i++) {
+		told += strcmp(fake_link_asked(link, i)->vapid_key, KEY) == 0;
+	}
+	assert_int_equal(told, 3);
+	(void)fake_link_answer_all(link);
+	WORLD_WAIT(&world, world_saw(&world, "announce k3"));
+	end(&world);
+}
+
+static void a_known_token_keeps_its_endpoint(void **state) {
+	(void)state;
+	struct world world;
+	struct world_answer first, again, other;
+	struct link *link = begin(&world);
+	(void)fake_link_answer_all(link);
+	world_register(&world, REGISTRATION_APP, "T", "org.app", NULL, &first);
+	WORLD_WAIT(&world, first.is_done);
+	WORLD_WAIT(&world, world_saw(&world, "announce T"));
+	fake_link_drop(link, LINK_OFFLINE);
+	world_register(&world, REGISTRATION_APP, "T", "org.app", NULL, &again);
+	WORLD_WAIT(&world, again.is_done && world_count(&world, "announce T") == 2);
+	assert_int_equal(again.outcome, REGISTER_OK);
+	assert_string_equal(first.endpoint, again.endpoint);
+	world_register(&world, REGISTRATION_APP, "T", "org.thief", NULL, &other);
+	WORLD_WAIT(&world, other.is_done);
+	assert_int_equal(other.outcome, REGISTER_INTERNAL_ERROR);
+	end(&world);
+}
+
+static void another_key_means_another_endpoint(void **state) {
+	(void)state;
+	struct world world;
+	struct world_answer first, keyed, absent;
+	struct link *link = begin(&world);
+	(void)fake_link_answer_all(link);
+	world_register(&world, REGISTRATION_APP, "T", "org.app", NULL, &first);
+	WORLD_WAIT(&world, first.is_done);
+	const struct registration *registration =
+		registrations_find(world.registrations, REGISTRATION_APP, slice_of("T"));
+	char old[40];
+	(void)snprintf(old, sizeof old, "%s", registration->channel->name);
+	world_register(&world, REGISTRATION_APP, "T", "org.app", KEY, &keyed);
+	WORLD_WAIT(&world, keyed.is_done);
+	assert_int_equal(keyed.outcome, REGISTER_OK);
+	assert_string_not_equal(first.endpoint, keyed.endpoint);
+	/* the old one brings messages until the app has the new one, then the relay forgets it */
+	WORLD_WAIT(&world, world_count(&world, "announce T") == 2);
+	WORLD_WAIT(&world, registration->is_announced);
+	bool left = false;
+	for (size_t i = 0; fake_link_asked(link, i); i++) {
+		left = left || (fake_link_asked(link, i)->is_unregister &&
+						   strcmp(fake_link_asked(link, i)->channel, old) == 0);
+	}
+	assert_true(left);
+	/* a later call without the key does not weaken it */
+	world_register(&world, REGISTRATION_APP, "T", "org.app", NULL, &absent);
+	WORLD_WAIT(&world, absent.is_done);
+	assert_string_equal(absent.endpoint, keyed.endpoint);
+	assert_string_equal(registration->vapid_key, KEY);
+	end(&world);
+}
+
+static void two_callers_share_one_request(void **state) {
+	(void)state;
+	struct world world;
+	struct world_answer one, two;
+	struct link *link = begin(&world);
+	world_register(&world, REGISTRATION_NAMED, "T", "T", NULL, &one);
+	world_register(&world, REGISTRATION_NAMED, "T", "T", NULL, &two);
+	(void)fake_link_answer_all(link);
+	WORLD_WAIT(&world, one.is_done && two.is_done);
+	assert_int_equal(one.outcome, REGISTER_OK);
+	assert_string_equal(one.endpoint, two.endpoint);
+	assert_int_equal(registrations_count(world.registrations), 1);
+	end(&world);
+}
+
+static void unregister_cancels_what_is_pending(void **state) {
+	(void)state;
+	struct world world;
+	struct world_answer answer;
+	struct link *link = begin(&world);
+	world_register(&world, REGISTRATION_NAMED, "T", "T", NULL, &answer);
+	assert_true(
+		registrations_unregister(world.registrations, REGISTRATION_NAMED, slice_of("T"), true));
+	WORLD_WAIT(&world, answer.is_done);
+	assert_int_equal(answer.outcome, REGISTER_INTERNAL_ERROR);
+	(void)fake_link_answer_all(link);
+	assert_int_equal(registrations_count(world.registrations), 0);
+	assert_false(
+		registrations_unregister(world.registrations, REGISTRATION_NAMED, slice_of("T"), true));
+	end(&world);
+}
+
+static void a_refusal_is_told(void **state) {
+	(void)state;
+	struct world world;
+	struct world_answer answer;
+	struct link *link = begin(&world);
+	(void)fake_link_answer_all(link);
+	size_t at = 0;
+	while (fake_link_asked(link, at)) {
+		at++;
+	}
+	world_register(&world, REGISTRATION_HOOK, "T", "T", NULL, &answer);
+	fake_link_answer(link, fake_link_asked(link, at)->channel, 401, "");
+	WORLD_WAIT(&world, answer.is_done);
+	assert_int_equal(answer.outcome, REGISTER_ACTION_REQUIRED);
+	assert_non_null(strstr(answer.detail, "401"));
+	end(&world);
+}
+
+static void everything_survives_a_restart(void **state) {
+	(void)state;
+	struct world world;
+	struct world_answer answer, hook, transient;
+	char dir[64];
+	struct link *link = begin(&world);
+	(void)fake_link_answer_all(link);
+	world_register(&world, REGISTRATION_APP, "{T}", "org.app", KEY, &answer);
+	world_register(&world, REGISTRATION_APP, "U", ":1.42", NULL, &transient);
+	world_register(&world, REGISTRATION_HOOK, "mail", "mail", NULL, &hook);
+	(void)fake_link_answer_all(link);
+	WORLD_WAIT(&world, answer.is_done && hook.is_done && transient.is_done);
+	WORLD_WAIT(&world, world_saw(&world, "announce {T}") && world_saw(&world, "announce mail"));
+	(void)fake_link_answer_all(link);
+	(void)snprintf(dir, sizeof dir, "%s", world.dir);
+	uint8_t auth[16];
+	memcpy(auth, registrations_find(world.registrations, REGISTRATION_HOOK, slice_of("mail"))->auth,
+		16);
+	world_close(&world);
+
+	world_open(&world, dir);
+	link = fake_link_find(RELAY);
+	assert_non_null(link);
+	const struct registration *app =
+		registrations_find(world.registrations, REGISTRATION_APP, slice_of("{T}"));
+	assert_string_equal(app->endpoint, answer.endpoint);
+	assert_string_equal(app->vapid_key, KEY);
+	assert_true(app->is_announced);
+	const struct registration *kept =
+		registrations_find(world.registrations, REGISTRATION_HOOK, slice_of("mail"));
+	assert_memory_equal(auth, kept->auth, 16);
+	assert_non_null(kept->key);
+	/* what had a unique name is gone, at the relay too */
+	assert_null(registrations_find(world.registrations, REGISTRATION_APP, slice_of("U")));
+	fake_link_greet(link, UAID, 0);
+	bool left = false;
+	for (size_t i = 0; fake_link_asked(link, i); i++) {
+		left = left || fake_link_asked(link, i)->is_unregister;
+	}
+	assert_true(left);
+	assert_false(world_saw(&world, "announce {T}")); /* nothing has changed for it */
+	end(&world);
+}
+
+static void a_forgotten_device_makes_all_anew(void **state) {
+	(void)state;
+	struct world world;
+	struct world_answer answer;
+	struct link *link = begin(&world);
+	(void)fake_link_answer_all(link);
+	world_register(&world, REGISTRATION_APP, "T", "org.app", NULL, &answer);
+	WORLD_WAIT(&world, answer.is_done && world_saw(&world, "announce T"));
+	const struct registration *registration =
+		registrations_find(world.registrations, REGISTRATION_APP, slice_of("T"));
+	WORLD_WAIT(&world, registration->is_announced);
+	(void)fake_link_answer_all(link);
+	fake_link_drop(link, LINK_WAITING);
+	fake_link_greet(link, "ffffffffffffffffffffffffffffffff", 0);
+	assert_int_equal(world.resyncs, REGISTRATION_KIND_COUNT);
+	fake_link_answer(link, registration->channel->name, 200, "https://push.example/new");
+	WORLD_WAIT(&world, world_count(&world, "announce T") == 2);
+	assert_string_equal(registration->endpoint, "https://push.example/new");
+	end(&world);
+}
+
+static void a_move_keeps_the_old_relay_for_a_week(void **state) {
+	(void)state;
+	struct world world;
+	struct world_answer answer;
+	char *error = NULL;
+	struct link *link = begin(&world);
+	(void)fake_link_answer_all(link);
+	world_register(&world, REGISTRATION_APP, "T", "org.app", NULL, &answer);
+	WORLD_WAIT(&world, answer.is_done && world_saw(&world, "announce T"));
+	const struct registration *registration =
+		registrations_find(world.registrations, REGISTRATION_APP, slice_of("T"));
+	char old[40];
+	(void)snprintf(old, sizeof old, "%s", registration->channel->name);
+	assert_null(accounts_move(world.accounts, "nonsense", &error));
+	free(error);
+	error = NULL;
+	assert_non_null(accounts_move(world.accounts, OTHER, &error));
+	registrations_move(world.registrations);
+	struct link *other = fake_link_find(OTHER);
+	fake_link_greet(other, UAID, 0);
+	(void)fake_link_answer_all(other);
+	WORLD_WAIT(&world, world_count(&world, "announce T") == 2);
+	assert_string_not_equal(registration->channel->name, old);
+	assert_false(world_saw(&world, "dismiss T us"));
+	/* both endpoints bring messages; acknowledged where they came from */
+	fake_link_notify(link, old, "v-old", "old");
+	fake_link_notify(other, registration->channel->name, "v-new", "new");
+	WORLD_WAIT(&world, world_saw(&world, "push T old") && world_saw(&world, "push T new"));
+	WORLD_WAIT(&world, fake_link_acks(link) == 1 && fake_link_acks(other) == 1);
+	assert_string_equal(fake_link_ack(link, 0)->version, "v-old");
+	end(&world);
+}
+
+static void a_full_disk_refuses_without_traces(void **state) {
+	(void)state;
+	struct world world;
+	struct world_answer answer;
+	char path[128];
+	struct link *link = begin(&world);
+	(void)fake_link_answer_all(link);
+	WORLD_WAIT(
+		&world, access((snprintf(path, sizeof path, "%s/state.json", world.dir), path), F_OK) == 0);
+	/* a directory in the file's place cannot be replaced, even by root */
+	assert_int_equal(unlink(path), 0);
+	assert_int_equal(mkdir(path, 0700), 0);
+	world_register(&world, REGISTRATION_APP, "T", "org.app", NULL, &answer);
+	WORLD_WAIT(&world, answer.is_done);
+	assert_int_equal(answer.outcome, REGISTER_INTERNAL_ERROR);
+	assert_int_equal(registrations_count(world.registrations), 0);
+	assert_int_equal(rmdir(path), 0);
+	world_register(&world, REGISTRATION_APP, "T", "org.app", NULL, &answer);
+	WORLD_WAIT(&world, answer.is_done);
+	assert_int_equal(answer.outcome, REGISTER_OK);
+	end(&world);
+}
+
+int main(void) {
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(without_a_relay_the_user_must_act),
+		cmocka_unit_test(the_pool_serves_offline),
+		cmocka_unit_test(a_known_token_keeps_its_endpoint),
+		cmocka_unit_test(another_key_means_another_endpoint),
+		cmocka_unit_test(two_callers_share_one_request),
+		cmocka_unit_test(unregister_cancels_what_is_pending),
+		cmocka_unit_test(a_refusal_is_told),
+		cmocka_unit_test(everything_survives_a_restart),
+		cmocka_unit_test(a_forgotten_device_makes_all_anew),
+		cmocka_unit_test(a_move_keeps_the_old_relay_for_a_week),
+		cmocka_unit_test(a_full_disk_refuses_without_traces),
+	};
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
