@@ -27,6 +27,7 @@ class Device(WebSocket):
     def __init__(self, target, path="/", **kw):
         super().__init__(target, path, **kw)
         self.uaid = None
+        self.is_ours = False  # it speaks our extension
         self.waiting = []
 
     def send_json(self, message):
@@ -49,6 +50,7 @@ class Device(WebSocket):
     def hello(self, uaid=None, **fields):
         """Says hello and checks the answer, before which nothing may come."""
         message = {"messageType": "hello", "use_webpush": True, **fields}
+        self.is_ours = "bellwire" in fields
         if uaid is not None:
             message["uaid"] = uaid
         self.send_json(message)
@@ -91,7 +93,8 @@ class Device(WebSocket):
         """The next notification, in exactly the shape that clients need."""
         message = self.waiting.pop(0) if self.waiting else self.read_json(timeout)
         assert message.get("messageType") == "notification", message
-        assert set(message) == {"messageType", "channelID", "version", "data", "headers"}, message
+        own = {"bellwire"} if self.is_ours else set()
+        assert set(message) == {"messageType", "channelID", "version", "data", "headers"} | own, message
         assert isinstance(message["version"], str) and 0 < len(message["version"]) <= 100, message
         assert isinstance(message["data"], str), message
         return message
