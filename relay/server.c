@@ -25,7 +25,6 @@ enum {
 	SERVER_ROUTES_MAX = 20,
 	SERVER_VAPID_CACHE = 10000,
 	SERVER_LIMIT_ENTRIES = 100000,
-	SERVER_PENDING_MAX = 20000,
 	SERVER_INVITE_POLL_SEC = 3,
 	SERVER_FEW_FILES = 10000,
 	SERVER_SPARE_FILES = 128,
@@ -419,7 +418,7 @@ static void server_make_push(struct server *server) {
 		.strict_encryption = config->strict_encryption,
 		.verify_vapid = config->verify_vapid,
 		.cors = config->cors,
-		.max_pending = SERVER_PENDING_MAX,
+		.max_pending = (size_t)config->max_pushes,
 	};
 	server->push = push_service_create(&options, server->keys);
 }

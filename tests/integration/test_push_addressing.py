@@ -2,6 +2,7 @@
 """What a push URL is, what is none, and which methods it takes."""
 
 import secrets
+import time
 
 import pytest
 from harness.device import body_of
@@ -172,3 +173,33 @@ def test_other_paths(relay, path):
     """Nothing else is here; the metrics are not public."""
     assert relay.get(path).status == 404
     assert relay.post(path, b"x").status in (404, 405)
+
+
+def median_ms(times):
+    return sorted(times)[len(times) // 2] * 1000
+
+
+@every_store
+def test_known_and_unknown_take_the_same_time(relay):
+    """Case 31: how long a refusal takes does not tell what it is about."""
+    device, channel, endpoint = relay.subscribed()
+    _, gone = device.register()
+    device.unregister(channel)
+    known, removed = path_of(gone), path_of(endpoint)
+    kinds = {
+        "known": known,
+        "removed": removed,
+        "one character off": known[:-2] + ("A" if known[-2] != "A" else "B") + known[-1],
+        "random": "/p/" + b64(secrets.token_bytes(49)),
+        "short": "/p/abc",
+        "long": "/p/" + "A" * 300,
+    }
+    times = {kind: [] for kind in kinds}
+    with relay.connect() as connection:
+        for _ in range(200):
+            for kind, path in kinds.items():
+                begin = time.perf_counter()
+                connection.request("POST", path, [("TTL", "bad")])
+                times[kind].append(time.perf_counter() - begin)
+    medians = {kind: median_ms(values) for kind, values in times.items()}
+    assert max(medians.values()) - min(medians.values()) < 3, medians

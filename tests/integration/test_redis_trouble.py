@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Redis killed, restarted, paused, refusing: senders see 503 with Retry-After, sockets stay open, recovery is its own."""
 
+import shutil
 import signal
 import socket
 import threading
@@ -123,6 +124,61 @@ def test_refusals_of_redis(start_relay, start_redis, breaking, mending):
     wait_until(lambda: relay.post(endpoint, b"after").status == 201, 15, "recovery")
     assert device.take() == b"before"
     assert device.take() == b"after"
+
+
+def test_misconf(start_relay, start_redis, tmp_path):
+    """Redis cannot write its snapshot and refuses writes: 503 with the cure in the log, and back by itself."""
+    folder = tmp_path / "snapshots"
+    folder.mkdir()
+    redis = start_redis(dir=folder, appendonly="no", save="3600 1000000")
+    relay = start_relay(redis.url)
+    device, _, endpoint = relay.subscribed()
+    relay.push(endpoint, b"before")
+    folder.rename(tmp_path / "gone")
+    shutil.rmtree(tmp_path / "gone")
+    redis.command("BGSAVE")
+    wait_until(lambda: "rdb_last_bgsave_status:err" in redis.command("INFO", "persistence"), 10, "a failed snapshot")
+    assert_refused(relay.post(endpoint, b"refused"), 503)
+    assert device.ask_register("11111111-2222-4333-8444-555555555555")["status"] == 500
+    wait_until(lambda: "stop-writes-on-bgsave-error" in relay.process.log(), 5, "the cure in the log")
+    redis.command("CONFIG", "SET", "stop-writes-on-bgsave-error", "no")
+    wait_until(lambda: relay.post(endpoint, b"after").status == 201, 15, "recovery")
+    assert device.take() == b"before"
+    assert device.take() == b"after"
+    device.expect_nothing()
+
+
+def test_loading(start_relay, start_redis):
+    """Redis is back and reads its data: 503 meanwhile, never 404; the socket stays; then everything is there."""
+    redis = start_redis(appendfsync="always")
+    relay = start_relay(redis.url)
+    device, _, endpoint = relay.subscribed()
+    away, _, queue = relay.subscribed()
+    away.close()
+    relay.push(queue, b"kept")
+    redis.command("EVAL", "for i = 1, 3000 do redis.call('SET', 'other:' .. i, ('x'):rep(100)) end", "0")
+    redis.kill()
+    redis.options.update({"key-load-delay": 1000, "loading-process-events-interval-bytes": 1024})
+    redis.start(wait=False)
+    wait_until(lambda: is_loading(redis), 10, "redis to load")
+    wait_until(lambda: "loading" in relay.process.log(), 10, "the relay to notice")
+    while is_loading(redis):
+        answer = relay.post(endpoint, b"meanwhile")
+        if is_loading(redis):
+            assert_refused(answer, 503)
+            assert_refused(relay.post(endpoint, b"x", "bad"), 503)
+            assert device.ping() < 1.0
+    wait_until(lambda: is_up(relay), 15, "recovery")
+    relay.push(endpoint, b"after")
+    assert b"after" in take_all(device, [b"after"])
+    assert relay.device(away.uaid).take() == b"kept"
+
+
+def is_loading(redis):
+    try:
+        return "loading:1" in redis.command("INFO", "persistence")
+    except (OSError, EOFError):
+        return False
 
 
 def test_scripts_flushed_and_connections_killed(start_relay, start_redis):
