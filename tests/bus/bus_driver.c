@@ -177,6 +177,7 @@ void registrations_register(struct registrations *registrations,
 	list_append(&registrations->pending, &pending->link);
 	alarm_init(&pending->later, registrations->alarms, pending_on_later, pending);
 	alarm_set(&pending->later, 0, 0);
+	event("{\"event\":\"asked\"}");
 }
 
 bool registrations_unregister(struct registrations *registrations, enum registration_kind kind,

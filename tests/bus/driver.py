@@ -23,7 +23,13 @@ class Driver:
             self.child = subprocess.Popen(
                 [BINARY, *flags], stdin=subprocess.PIPE, stdout=out, stderr=err, env=environment
             )
+        self.is_ending = False
         self.wait("ready")
+
+    def terminate(self):
+        if not self.is_ending:
+            self.is_ending = True
+            self.child.terminate()
 
     def tell(self, *words):
         self.child.stdin.write((" ".join(words) + "\n").encode())
@@ -56,7 +62,7 @@ class Driver:
 
     def finish(self):
         if self.child.poll() is None:
-            self.child.terminate()
+            self.terminate()
         self.child.stdin.close()
         status = self.child.wait(20)
         assert status == 0, f"exit status {status}\n{self.log()[-6000:]}"
