@@ -2,11 +2,14 @@
 /* Writes batches to the SQLite file and reads bodies from it. */
 #include "storage/sqlite_file.h"
 #include "common/cleanup.h"
+#include "common/mem.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/stat.h>
 #include <sys/statvfs.h>
+#include <unistd.h>
 
 enum {
 	SQLITE_RESERVE_MAX = 8 << 20,
@@ -58,6 +61,29 @@ static void sqlite_file_give_up_reserve(struct sqlite_file *file) {
 		/* none was there */
 	}
 	file->has_reserve = false;
+}
+
+void sqlite_file_lengthen_wal(const struct sqlite_file *file) {
+	enum { STEP = 64 << 10 };
+	CLEANUP_FREE char *path = mem_printf("%s-wal", file->path);
+	CLEANUP_FREE char *zeros = mem_zalloc(STEP);
+	CLEANUP_CLOSE int fd = open(path, O_WRONLY | O_CLOEXEC);
+	struct stat status;
+	if (fd < 0 || fstat(fd, &status) < 0) {
+		return;
+	}
+	/* Behind its last frame SQLite takes zeros for the end. Written, not only reserved: else each
+	 * first use of a block has to be noted by the file system. */
+	off_t end = file->reserve_bytes + file->reserve_bytes / 16;
+	for (off_t at = status.st_size; at < end; at += STEP) {
+		if (pwrite(fd, zeros, STEP, at) != STEP) {
+			if (ftruncate(fd, status.st_size) < 0) {
+				/* harmless */
+			}
+			return;
+		}
+	}
+	(void)fsync(fd); /* only a matter of speed */
 }
 
 /* ---- one operation -----------------------------------------------------------------------------

@@ -58,3 +58,6 @@ bool sqlite_file_shrink(struct sqlite_file *file);
 /* Decides how large the reserve is: small on a small disk. */
 void sqlite_file_size_reserve(struct sqlite_file *file);
 bool sqlite_file_make_reserve(struct sqlite_file *file);
+/* Lets the WAL have its full size from the beginning, if there is room: syncing a file that grows
+ * takes about twice as long. */
+void sqlite_file_lengthen_wal(const struct sqlite_file *file);

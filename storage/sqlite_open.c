@@ -296,6 +296,7 @@ bool sqlite_file_open(
 		return false;
 	}
 	sqlite_file_size_reserve(file);
+	sqlite_file_lengthen_wal(file);
 	(void)sqlite_file_make_reserve(file); /* without it the store opens, but takes nothing new */
 	return true;
 }
