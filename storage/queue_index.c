@@ -491,7 +491,6 @@ static void queue_subscription_renew(struct queue_index *index,
 		queue_subscription_bury(index, subscription, now_ms);
 		(void)hashmap_remove(index->subscriptions, &subscription->device_id);
 		subscription->id = what->fresh;
-		subscription->accepted = 0;
 		free(subscription->key_hash);
 		subscription->key_hash =
 			what->has_key ? mem_dup(what->key_hash, sizeof what->key_hash) : NULL;

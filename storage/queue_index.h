@@ -57,9 +57,7 @@ struct queue_subscription {
 	uint64_t number; /* names the channel in a log; stays when the key changes */
 	uint8_t *key_hash; /* NULL: not restricted */
 	uint32_t max_body;
-	uint8_t accepted; /* saturates at QUEUE_ACCEPTED_MAX */
 };
-enum { QUEUE_ACCEPTED_MAX = 10 };
 
 /* A million of these may lie about: no member without need. */
 struct queue_message {

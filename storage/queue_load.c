@@ -48,10 +48,7 @@ bool queue_load_subscription(
 		(void)queue_change_add(index, QUEUE_SUBSCRIPTION_GONE, number);
 		return false;
 	}
-	struct queue_subscription *subscription = queue_subscription_add(index, device, row, number);
-	/* Its first ten were before this start, or are few enough. */
-	subscription->accepted = QUEUE_ACCEPTED_MAX;
-	(void)hashmap_put(index->by_number, subscription);
+	(void)hashmap_put(index->by_number, queue_subscription_add(index, device, row, number));
 	return true;
 }
 

@@ -405,8 +405,6 @@ void queue_put_begin(struct queue_index *index, const struct store_put *what, in
 	result->channel = subscription->channel;
 	result->is_here = device->is_attached;
 	result->is_below_minimum = (uint8_t)what->urgency < device->min_urgency;
-	result->accepted_before = subscription->accepted;
-	subscription->accepted += subscription->accepted < QUEUE_ACCEPTED_MAX;
 	struct queue_message *old = queue_topic_newest(index, subscription, what->topic);
 	result->was_replaced = old != NULL;
 	if (old) {
@@ -470,9 +468,6 @@ static void queue_put_unbook(struct queue_index *index, struct queue_put *put) {
 	}
 	struct queue_message *message = put->message;
 	if (message && message->state != QUEUE_ENDED) {
-		struct queue_subscription *subscription = message->subscription;
-		subscription->accepted -=
-			subscription->accepted > 0 && subscription->accepted < QUEUE_ACCEPTED_MAX;
 		queue_message_unlink(index, message);
 	}
 }

@@ -14,6 +14,7 @@ enum {
 	AT_CHANNEL = 16,
 	AT_URGENCY = 32,
 	AT_LENGTHS = 34,
+	PUT_REPLY_BYTES = 50,
 };
 static const uint64_t SEQUENCE_LIMIT = 1ULL << URGENCY_SHIFT;
 
@@ -117,6 +118,25 @@ char *redis_message_tail_print(const struct store_put *put, size_t *out_len) {
 	}
 	*out_len = len;
 	return text;
+}
+
+bool redis_put_reply_parse(struct slice text, struct redis_put_reply *out_reply) {
+	if ((text.len != 1 && text.len != PUT_REPLY_BYTES) ||
+		(uint8_t)text.data[0] >= STORE_OUTCOME_COUNT ||
+		(text.data[0] == STORE_OK) != (text.len == PUT_REPLY_BYTES)) {
+		return false;
+	}
+	*out_reply = (struct redis_put_reply){.outcome = (enum store_outcome)text.data[0]};
+	if (out_reply->outcome == STORE_OK) {
+		out_reply->flags = (uint8_t)text.data[1];
+		out_reply->evicted = (uint32_t)redis_number_at(text.data + 2, 4);
+		out_reply->expired = (uint32_t)redis_number_at(text.data + 6, 4);
+		out_reply->place = redis_double_at(text.data + 10);
+		out_reply->expires_ms = redis_double_at(text.data + 18);
+		out_reply->previous = redis_double_at(text.data + 26);
+		memcpy(out_reply->channel.bytes, text.data + 34, sizeof out_reply->channel.bytes);
+	}
+	return true;
 }
 
 bool redis_message_open(struct slice text, struct store_message *out_message) {

@@ -14,7 +14,7 @@ enum {
 
 /* Small fixed records for scripts. */
 struct redis_pack {
-	char bytes[80];
+	char bytes[112];
 	size_t len;
 };
 void redis_pack_bytes(struct redis_pack *pack, const void *data, size_t bytes);
@@ -36,6 +36,22 @@ uint64_t redis_message_sequence(struct message_id id);
 
 /* What the put script stores behind place, expiry, channel and marks. Fresh memory. */
 char *redis_message_tail_print(const struct store_put *put, size_t *out_len);
+/* What put.lua replies. */
+struct redis_put_reply {
+	enum store_outcome outcome; /* the rest only when it is OK */
+	unsigned flags; /* REDIS_PUT_… */
+	uint32_t evicted, expired;
+	uint64_t place, expires_ms;
+	uint64_t previous; /* a sequence */
+	struct channel_id channel;
+};
+enum {
+	REDIS_PUT_IS_STORED = 1,
+	REDIS_PUT_IS_HERE = 2,
+	REDIS_PUT_IS_BELOW = 4,
+	REDIS_PUT_WAS_REPLACED = 8
+};
+bool redis_put_reply_parse(struct slice text, struct redis_put_reply *out_reply);
 /* Slices point into text. */
 bool redis_message_open(struct slice text, struct store_message *out_message);
 

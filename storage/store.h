@@ -210,7 +210,6 @@ struct store_put_result {
 	bool is_below_minimum; /* its urgency is below the device's minimum: held back */
 	bool was_replaced; /* it took the place of an older one of its topic */
 	uint32_t evicted; /* messages that had to go for it */
-	uint64_t accepted_before; /* messages this subscription was sent before (saturating at 10) */
 	struct message_id previous; /* no message of the device before this one has an id above it, when
 								   other nodes store as well; zero when there are none */
 };

@@ -11,11 +11,8 @@ enum {
 	LEASE_MS = 2 * 24 * 3600 * 1000, /* attach is called again once a day */
 	WAIT_MS = 1000,
 	ACKS_A_CALL = 64,
-	PUT_REPLY_WORDS = 9,
 	WAIT_LOG_PAUSE_SEC = 30,
 };
-/* Flags in the reply of put.lua. */
-enum { PUT_IS_STORED = 1, PUT_IS_HERE = 2, PUT_IS_BELOW = 4, PUT_WAS_REPLACED = 8 };
 
 /* ---- put --------------------------------------------------------------------------------------
  */
@@ -42,10 +39,13 @@ static void put_finish(struct redis_put *put);
 static void put_pack(
 	const struct store_redis *redis, const struct store_put *put, struct redis_pack *pack) {
 	size_t size = put->encoding.len + put->encryption.len + put->crypto_key.len + put->body.len;
+	static const uint8_t no_key[sizeof put->key_hash];
 	redis_pack_bytes(pack, redis->node_hex, sizeof redis->node_hex);
+	redis_pack_bytes(pack, put->subscription.bytes, sizeof put->subscription.bytes);
 	redis_pack_number(pack, put->ttl_sec, 4);
 	redis_pack_number(pack, put->urgency, 1);
 	redis_pack_number(pack, put->has_key, 1);
+	redis_pack_bytes(pack, put->has_key ? put->key_hash : no_key, sizeof put->key_hash);
 	redis_pack_number(pack, put->body.len, 4);
 	redis_pack_number(pack, size, 4);
 	redis_pack_number(pack, redis->options.limits.queue_messages, 4);
@@ -68,9 +68,6 @@ void redis_put(struct store *store, const struct store_put *what, store_put_fn *
 	redis_keys_print(what->device, &keys);
 	const struct slice arguments[] = {
 		redis_pack_slice(&head),
-		{(const char *)what->subscription.bytes, sizeof what->subscription.bytes},
-		{(const char *)what->key_hash, what->has_key ? sizeof what->key_hash : 0},
-		what->topic,
 		{tail, tail_len},
 	};
 	redis_conn_run(redis->conn, REDIS_SCRIPT_PUT, REDIS_DEVICE_KEYS, keys.slices,
@@ -83,31 +80,34 @@ void redis_put(struct store *store, const struct store_put *what, store_put_fn *
 	}
 }
 
+static void put_take_reply(struct redis_put *put, const struct redis_put_reply *reply) {
+	struct store_put_result *result = &put->result;
+	struct store_stats *stats = &put->redis->stats;
+	result->id = redis_message_id(reply->place);
+	result->channel = reply->channel;
+	result->expires_ms = (int64_t)reply->expires_ms;
+	result->is_stored = reply->flags & REDIS_PUT_IS_STORED;
+	result->is_here = reply->flags & REDIS_PUT_IS_HERE;
+	result->is_below_minimum = reply->flags & REDIS_PUT_IS_BELOW;
+	result->was_replaced = reply->flags & REDIS_PUT_WAS_REPLACED;
+	result->evicted = reply->evicted;
+	result->previous.hi = reply->previous;
+	stats->expired += reply->expired;
+	stats->evicted += reply->evicted + (result->expires_ms > 0 && !result->is_stored);
+	stats->replaced += result->was_replaced;
+}
+
 static void put_on_replied(const struct redisReply *reply, void *ctx) {
 	struct redis_put *put = ctx;
-	struct store_put_result *result = &put->result;
+	struct redis_put_reply parsed;
 	put->is_replied = true;
-	result->outcome = redis_row_outcome(reply);
-	if (result->outcome == STORE_OK &&
-		!(redis_is_row(reply, PUT_REPLY_WORDS) &&
-			redis_row_bytes(reply, 7, result->channel.bytes, sizeof result->channel.bytes))) {
-		result->outcome = STORE_UNAVAILABLE;
-	}
-	if (result->outcome == STORE_OK) {
-		int64_t flags = redis_row_number(reply, 3);
-		struct store_stats *stats = &put->redis->stats;
-		result->id = redis_message_id((uint64_t)redis_row_number(reply, 1));
-		result->expires_ms = redis_row_number(reply, 2);
-		result->is_stored = flags & PUT_IS_STORED;
-		result->is_here = flags & PUT_IS_HERE;
-		result->is_below_minimum = flags & PUT_IS_BELOW;
-		result->was_replaced = flags & PUT_WAS_REPLACED;
-		result->evicted = (uint32_t)redis_row_number(reply, 4);
-		result->accepted_before = (uint64_t)redis_row_number(reply, 6);
-		result->previous.hi = (uint64_t)redis_row_number(reply, 8);
-		stats->expired += (uint64_t)redis_row_number(reply, 5);
-		stats->evicted += result->evicted + (result->expires_ms > 0 && !result->is_stored);
-		stats->replaced += result->was_replaced;
+	put->result.outcome = STORE_UNAVAILABLE;
+	if (reply && reply->type == REDIS_REPLY_STRING &&
+		redis_put_reply_parse((struct slice){reply->str, reply->len}, &parsed)) {
+		put->result.outcome = parsed.outcome;
+		if (parsed.outcome == STORE_OK) {
+			put_take_reply(put, &parsed);
+		}
 	}
 	if (!put->needs_wait) {
 		put_finish(put);

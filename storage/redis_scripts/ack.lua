@@ -3,6 +3,7 @@
 -- KEYS: see device.lua
 -- ARGV[1...] place d, channel 16
 -- Reply: removed
+local queue_drop = queue_tools()
 local state = call('HGET', H, 'q')
 if not state then
 	return {0}

@@ -4,6 +4,7 @@
 -- ARGV[1] node 16, device lifetime d (ms)
 -- Reply: outcome, minimum urgency, missed, subscriptions, was elsewhere, previous node, expired
 --        meanwhile, invite (or "" when its last contact was noted within a day); or the outcome alone
+local _, queue_expire, queue_reconcile = queue_tools()
 local node, lifetime = struct.unpack('<c16d', ARGV[1])
 local found = call('HMGET', H, 'd', 'q')
 if not found[1] then

@@ -3,6 +3,7 @@
 -- KEYS: see device.lua
 -- ARGV[1] place d
 -- Reply: outcome, expired meanwhile
+local queue_drop, queue_expire = queue_tools()
 local found = call('HMGET', H, 'd', 'q')
 if not found[1] then
 	return {MISSING, 0}

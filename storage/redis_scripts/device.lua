@@ -27,7 +27,7 @@ local ATTACHED, MIN_URGENCY, NODE, CONTACT, MISSED, QUOTA, SUBSCRIPTIONS, INVITE
 -- LATE: the latest expiry of all queued; SOONEST: nothing expires before; COUNT: by urgency
 local QUEUE = '<ddddI4I4I4I4I4I4'
 local LAST, BYTES, LATE, SOONEST, COUNT, DAY, USED = 1, 2, 3, 4, 5, 9, 10
-local SUBSCRIPTION = '<Bc16c32I4B' -- has key, channel, key hash, max body, accepted (up to 10)
+local SUBSCRIPTION = '<Bc16c32I4' -- has key, channel, key hash, max body
 
 local function now_ms()
 	local time = call('TIME')
@@ -52,91 +52,97 @@ local function queue_at(place)
 	return call('ZRANGEBYSCORE', Q, place, place)[1]
 end
 
--- Takes a message out.
-local function queue_drop(q, message)
-	local _, _, channel, urgency, is_indexed, topic_len = struct.unpack('<ddc16BBB', message)
-	call('ZREM', Q, message)
-	if is_indexed == 1 then
-		call('ZREM', X, message:sub(1, 8))
-	end
-	if topic_len > 0 then
-		local field = 't' .. channel .. message:sub(MESSAGE_HEAD + 1, MESSAGE_HEAD + topic_len)
-		if call('HGET', H, field) == message:sub(1, 8) then
-			call('HDEL', H, field)
+-- drop, expire, reconcile. A function is made anew at each run of a script, which takes time, so whoever
+-- seldom needs these makes them when it does.
+local function queue_tools()
+	-- Takes a message out.
+	local function drop(q, message)
+		local _, _, channel, urgency, is_indexed, topic_len = struct.unpack('<ddc16BBB', message)
+		call('ZREM', Q, message)
+		if is_indexed == 1 then
+			call('ZREM', X, message:sub(1, 8))
 		end
+		if topic_len > 0 then
+			local field = 't' .. channel .. message:sub(MESSAGE_HEAD + 1, MESSAGE_HEAD + topic_len)
+			if call('HGET', H, field) == message:sub(1, 8) then
+				call('HDEL', H, field)
+			end
+		end
+		q[COUNT + urgency] = q[COUNT + urgency] - 1
+		q[BYTES] = q[BYTES] - (#message - MESSAGE_HEAD - topic_len + MESSAGE_COST)
 	end
-	q[COUNT + urgency] = q[COUNT + urgency] - 1
-	q[BYTES] = q[BYTES] - (#message - MESSAGE_HEAD - topic_len + MESSAGE_COST)
-end
 
--- Takes out what has expired; returns how many.
-local function queue_expire(q, now)
-	if now < q[SOONEST] then
-		return 0
-	end
-	local count, soonest = 0, math.huge
-	for urgency = 0, 3 do
-		local first, live = urgency * URGENCY_STEP, nil
-		while not live and q[COUNT + urgency] > 0 do
-			local found = call('ZRANGEBYSCORE', Q, first, first + URGENCY_STEP - 1, 'LIMIT', 0, 16)
-			for _, message in ipairs(found) do
-				local _, expires = struct.unpack('<dd', message)
-				if expires > now then
-					live = expires
+	-- Takes out what has expired; returns how many.
+	local function expire(q, now)
+		if now < q[SOONEST] then
+			return 0
+		end
+		local count, soonest = 0, math.huge
+		for urgency = 0, 3 do
+			local first, live = urgency * URGENCY_STEP, nil
+			while not live and q[COUNT + urgency] > 0 do
+				local found = call('ZRANGEBYSCORE', Q, first, first + URGENCY_STEP - 1, 'LIMIT', 0, 16)
+				for _, message in ipairs(found) do
+					local _, expires = struct.unpack('<dd', message)
+					if expires > now then
+						live = expires
+						break
+					end
+					drop(q, message)
+					count = count + 1
+				end
+				if #found == 0 then
 					break
 				end
-				queue_drop(q, message)
+			end
+			soonest = math.min(soonest, live or soonest)
+		end
+		local due = call('ZRANGEBYSCORE', X, '-inf', now)
+		for _, place in ipairs(due) do
+			local message = queue_at((struct.unpack('<d', place)))
+			if message then
+				drop(q, message)
 				count = count + 1
-			end
-			if #found == 0 then
-				break
+			else
+				call('ZREM', X, place)
 			end
 		end
-		soonest = math.min(soonest, live or soonest)
+		local first = call('ZRANGE', X, 0, 0, 'WITHSCORES')
+		q[SOONEST] = math.min(soonest, tonumber(first[2] or soonest))
+		return count
 	end
-	local due = call('ZRANGEBYSCORE', X, '-inf', now)
-	for _, place in ipairs(due) do
-		local message = queue_at((struct.unpack('<d', place)))
-		if message then
-			queue_drop(q, message)
-			count = count + 1
-		else
-			call('ZREM', X, place)
-		end
-	end
-	local first = call('ZRANGE', X, 0, 0, 'WITHSCORES')
-	q[SOONEST] = math.min(soonest, tonumber(first[2] or soonest))
-	return count
-end
 
--- Counts anew when Redis itself has dropped the queue, expired as a whole or evicted; returns how many
--- messages went with it.
-local function queue_reconcile(q)
-	local want, have = queue_total(q), call('ZCARD', Q)
-	if want == have then
-		return 0
-	end
-	q[BYTES] = 0
-	for urgency = 0, 3 do
-		q[COUNT + urgency] = 0
-	end
-	for at = 0, have - 1, 64 do
-		for _, message in ipairs(call('ZRANGE', Q, at, at + 63)) do
-			local _, _, _, urgency, _, topic_len = struct.unpack('<ddc16BBB', message)
-			q[COUNT + urgency] = q[COUNT + urgency] + 1
-			q[BYTES] = q[BYTES] + #message - MESSAGE_HEAD - topic_len + MESSAGE_COST
+	-- Counts anew when Redis itself has dropped the queue, expired as a whole or evicted; returns how many
+	-- messages went with it.
+	local function reconcile(q)
+		local want, have = queue_total(q), call('ZCARD', Q)
+		if want == have then
+			return 0
 		end
-	end
-	for _, field in ipairs(call('HKEYS', H)) do
-		if field:sub(1, 1) == 't' and not queue_at((struct.unpack('<d', call('HGET', H, field)))) then
-			call('HDEL', H, field)
+		q[BYTES] = 0
+		for urgency = 0, 3 do
+			q[COUNT + urgency] = 0
 		end
+		for at = 0, have - 1, 64 do
+			for _, message in ipairs(call('ZRANGE', Q, at, at + 63)) do
+				local _, _, _, urgency, _, topic_len = struct.unpack('<ddc16BBB', message)
+				q[COUNT + urgency] = q[COUNT + urgency] + 1
+				q[BYTES] = q[BYTES] + #message - MESSAGE_HEAD - topic_len + MESSAGE_COST
+			end
+		end
+		for _, field in ipairs(call('HKEYS', H)) do
+			if field:sub(1, 1) == 't' and not queue_at((struct.unpack('<d', call('HGET', H, field)))) then
+				call('HDEL', H, field)
+			end
+		end
+		if have == 0 then
+			q[LATE], q[SOONEST] = 0, math.huge
+			call('DEL', X)
+		end
+		return math.max(want - have, 0)
 	end
-	if have == 0 then
-		q[LATE], q[SOONEST] = 0, math.huge
-		call('DEL', X)
-	end
-	return math.max(want - have, 0)
+
+	return drop, expire, reconcile
 end
 
 -- Remembers a removed subscription.

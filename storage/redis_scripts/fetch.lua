@@ -4,6 +4,7 @@
 -- ARGV[1] after: sequence d, minimum urgency 1, most 4
 -- Reply: outcome, expired meanwhile, then up to most + 1 messages; the one too many says that there
 --        are more
+local _, queue_expire, queue_reconcile = queue_tools()
 local after, urgency, most = struct.unpack('<dBI4', ARGV[1])
 local found = call('HMGET', H, 'd', 'q')
 if not found[1] then

@@ -15,13 +15,13 @@ local found = call('HMGET', H, 'd', 'c' .. channel)
 local old = found[2]
 if old then
 	local text = call('HGET', H, 's' .. old)
-	local had_key, _, old_hash, old_max, accepted = struct.unpack(SUBSCRIPTION, text)
+	local had_key, _, old_hash, old_max = struct.unpack(SUBSCRIPTION, text)
 	if had_key == 1 and (has_key == 0 and old_hash == KEY_LATER or has_key == 1 and key_hash == KEY_LATER) then
 		has_key, key_hash = 1, old_hash
 	end
 	if had_key == has_key and (old_hash == key_hash or old_hash == KEY_LATER) then
 		if old_max ~= max_body or old_hash ~= key_hash then
-			call('HSET', H, 's' .. old, struct.pack(SUBSCRIPTION, has_key, channel, key_hash, max_body, accepted))
+			call('HSET', H, 's' .. old, struct.pack(SUBSCRIPTION, has_key, channel, key_hash, max_body))
 		end
 		return {OK, old, 0, ({struct.unpack(DEVICE, found[1])})[INVITE]}
 	end
@@ -38,7 +38,7 @@ if not old then
 	d[SUBSCRIPTIONS] = d[SUBSCRIPTIONS] + 1
 end
 call('HSET', H, 'd', device_pack(d), 'c' .. channel, fresh,
-	's' .. fresh, struct.pack(SUBSCRIPTION, has_key, channel, key_hash, max_body, 0))
+	's' .. fresh, struct.pack(SUBSCRIPTION, has_key, channel, key_hash, max_body))
 if old then
 	tombstone_add(old, now, tombstone)
 end

@@ -4,6 +4,7 @@
 -- ARGV[1] channel
 -- ARGV[2] tombstone (ms)
 -- Reply: removed messages, expired meanwhile
+local queue_drop, queue_expire, queue_reconcile = queue_tools()
 local channel = ARGV[1]
 local found = call('HMGET', H, 'd', 'q', 'c' .. channel)
 if not found[1] or not found[3] then

@@ -592,16 +592,6 @@ static void a_fetch_passes_what_it_holds_back(void **state) {
 	assert_false(world->fetched.has_more);
 }
 
-static void the_first_ten_of_a_subscription_are_counted(void **state) {
-	struct world *world = *state;
-	struct device_id device = new_device();
-	struct subscription_id subscription = subscribe(world, device, 1);
-	for (unsigned i = 0; i < 12; i++) {
-		assert_int_equal(put(world, device, subscription, "x"), STORE_OK);
-		assert_int_equal(world->put.accepted_before, i < 10 ? i : 10);
-	}
-}
-
 static void a_refused_message_costs_no_quota(void **state) {
 	struct world *world = *state;
 	struct store_subscribe what = {
@@ -767,7 +757,6 @@ int main(int argc, char **argv) {
 		PROMISE(replaced_and_unsubscribed_messages_are_not_missed),
 		PROMISE(more_than_was_missed_cannot_be_settled),
 		PROMISE(a_fetch_passes_what_it_holds_back),
-		PROMISE(the_first_ten_of_a_subscription_are_counted),
 		PROMISE(a_refused_message_costs_no_quota),
 		PROMISE(another_devices_subscription_is_missing),
 		PROMISE(a_lookup_tells_what_is_asked_for),

@@ -61,6 +61,37 @@ static void bad_urls_are_refused(void **state) {
 	}
 }
 
+static void a_put_reply_is_whole_or_refused(void **state) {
+	(void)state;
+	struct redis_pack pack = {.len = 0};
+	redis_pack_number(&pack, STORE_OK, 1);
+	redis_pack_number(&pack, REDIS_PUT_IS_STORED | REDIS_PUT_IS_BELOW, 1);
+	redis_pack_number(&pack, 3, 4);
+	redis_pack_number(&pack, 4, 4);
+	redis_pack_double(&pack, 1795500000000.0 * 256);
+	redis_pack_double(&pack, 1795500000001.0);
+	redis_pack_double(&pack, 7);
+	redis_pack_bytes(&pack, "sixteen bytes ok", 16);
+	struct redis_put_reply reply;
+	assert_true(redis_put_reply_parse(redis_pack_slice(&pack), &reply));
+	assert_int_equal(reply.outcome, STORE_OK);
+	assert_int_equal(reply.flags, REDIS_PUT_IS_STORED | REDIS_PUT_IS_BELOW);
+	assert_int_equal(reply.evicted, 3);
+	assert_int_equal(reply.expired, 4);
+	assert_int_equal(reply.place, 1795500000000ULL * 256);
+	assert_int_equal(reply.expires_ms, 1795500000001ULL);
+	assert_int_equal(reply.previous, 7);
+	assert_memory_equal(reply.channel.bytes, "sixteen bytes ok", 16);
+
+	static const char gone = STORE_GONE, unknown = STORE_OUTCOME_COUNT;
+	assert_true(redis_put_reply_parse((struct slice){&gone, 1}, &reply));
+	assert_int_equal(reply.outcome, STORE_GONE);
+	assert_false(redis_put_reply_parse((struct slice){&unknown, 1}, &reply));
+	assert_false(redis_put_reply_parse((struct slice){pack.bytes, 0}, &reply));
+	assert_false(redis_put_reply_parse((struct slice){pack.bytes, 1}, &reply));
+	assert_false(redis_put_reply_parse((struct slice){pack.bytes, pack.len - 1}, &reply));
+}
+
 static void ids_keep_place_and_order(void **state) {
 	(void)state;
 	struct message_id last = {0, 0};
@@ -187,6 +218,7 @@ int main(void) {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(urls_are_split),
 		cmocka_unit_test(bad_urls_are_refused),
+		cmocka_unit_test(a_put_reply_is_whole_or_refused),
 		cmocka_unit_test(ids_keep_place_and_order),
 		cmocka_unit_test(messages_survive),
 		cmocka_unit_test(what_nodes_say_is_understood),
