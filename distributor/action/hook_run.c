@@ -1,0 +1,264 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* posix_spawn, a pidfd for the end, a pipe for what is said. */
+#include "distributor/action/hook_run.h"
+#include "common/cleanup.h"
+#include "common/log.h"
+#include "common/mem.h"
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <spawn.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/pidfd.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+enum {
+	HOOK_LINE_MAX = 400, /* bytes of one line that are logged */
+	HOOK_LINES_MAX = 50, /* lines of one run */
+	HOOK_READ_BYTES = 16384,
+	HOOK_READS = 4, /* in one turn of the loop */
+	HOOK_LAST_READS = 256, /* when it has ended: 4 MiB */
+};
+
+struct hook_run {
+	struct ev_loop *loop;
+	char *name;
+	pid_t pid; /* of the leader of its session and group */
+	ev_io ended; /* its pidfd */
+	ev_io said; /* our end of its output; not active once that is closed */
+	struct alarm limit; /* the time limit, then the kill */
+	bool is_timed_out;
+	char line[HOOK_LINE_MAX];
+	size_t line_len;
+	uint64_t lines;
+	hook_ended_fn *done;
+	void *ctx;
+};
+
+/* ---- output ---- */
+
+static void hook_line_end(struct hook_run *run) {
+	if (++run->lines <= HOOK_LINES_MAX) {
+		log_info("hook says hook=%s text=\"%.*s\"", run->name, (int)run->line_len, run->line);
+	}
+	run->line_len = 0;
+}
+
+static void hook_take_output(struct hook_run *run, const char *text, size_t len) {
+	for (size_t i = 0; i < len; i++) {
+		if (text[i] == '\n') {
+			hook_line_end(run);
+		} else if (run->line_len < HOOK_LINE_MAX) {
+			run->line[run->line_len++] = text[i];
+		}
+	}
+}
+
+/* Returns false when there is no more to come. */
+static bool hook_read_output(struct hook_run *run, int most) {
+	char text[HOOK_READ_BYTES];
+	while (most-- > 0) {
+		ssize_t len = read(run->said.fd, text, sizeof text);
+		if (len < 0) {
+			return errno == EAGAIN || errno == EINTR;
+		}
+		if (len == 0) {
+			return false;
+		}
+		hook_take_output(run, text, (size_t)len);
+	}
+	return true;
+}
+
+static void hook_on_said(struct ev_loop *loop, ev_io *io, int events) {
+	(void)events;
+	if (!hook_read_output(io->data, HOOK_READS)) {
+		ev_io_stop(loop, io);
+	}
+}
+
+static void hook_finish_output(struct hook_run *run) {
+	if (ev_is_active(&run->said)) {
+		(void)hook_read_output(run, HOOK_LAST_READS); /* what is behind, nobody reads */
+	}
+	if (run->line_len > 0) {
+		hook_line_end(run);
+	}
+	if (run->lines > HOOK_LINES_MAX) {
+		log_info("hook says more than is logged hook=%s lines=%llu", run->name,
+			(unsigned long long)run->lines);
+	}
+}
+
+/* ---- the end ---- */
+
+static void hook_run_free(struct hook_run *run) {
+	ev_io_stop(run->loop, &run->ended);
+	ev_io_stop(run->loop, &run->said);
+	alarm_stop(&run->limit);
+	(void)close(run->ended.fd);
+	(void)close(run->said.fd);
+	free(run->name);
+	free(run);
+}
+
+static struct hook_result hook_result_of(const struct hook_run *run, const siginfo_t *info) {
+	struct hook_result result = {.end = HOOK_FAILED};
+	bool has_exited = info->si_code == CLD_EXITED;
+	result.status = has_exited ? info->si_status : 128 + info->si_status;
+	if (run->is_timed_out) {
+		result.end = HOOK_TIMED_OUT;
+	} else if (has_exited && info->si_status == 0) {
+		result.end = HOOK_WELL;
+	} else if (has_exited && info->si_status == HOOK_EXIT_NOT_NOW) {
+		result.end = HOOK_NOT_NOW;
+	}
+	return result;
+}
+
+static void hook_on_ended(struct ev_loop *loop, ev_io *io, int events) {
+	(void)loop;
+	(void)events;
+	struct hook_run *run = io->data;
+	siginfo_t info = {0};
+	struct hook_result result = {.end = HOOK_LOST, .detail = "its end was not seen"};
+	/* While it is not reaped, its number names its group and nobody else's. */
+	if (waitid(P_PID, (id_t)run->pid, &info, WEXITED | WNOHANG | WNOWAIT) == 0) {
+		if (info.si_pid == 0) {
+			return; /* not ended after all */
+		}
+		(void)kill(-run->pid, run->is_timed_out ? SIGKILL : SIGTERM);
+		(void)waitid(P_PID, (id_t)run->pid, &info, WEXITED | WNOHANG);
+		result = hook_result_of(run, &info);
+	}
+	hook_finish_output(run);
+	hook_ended_fn *done = run->done;
+	void *ctx = run->ctx;
+	hook_run_free(run);
+	done(&result, ctx);
+}
+
+static void hook_on_limit(struct alarm *alarm, void *ctx) {
+	struct hook_run *run = ctx;
+	(void)kill(-run->pid, run->is_timed_out ? SIGKILL : SIGTERM);
+	if (!run->is_timed_out) {
+		run->is_timed_out = true;
+		alarm_set(alarm, HOOK_KILL_MS, ALARM_SLACK_DEADLINE_MS);
+	}
+}
+
+void hook_run_stop(struct hook_run *run) {
+	if (run) {
+		(void)kill(-run->pid, SIGTERM);
+		hook_run_free(run);
+	}
+}
+
+/* ---- the start ---- */
+
+/* What is ours alone: our settings (some are secrets), and what systemd told us. */
+static bool hook_variable_is_ours(const char *variable) {
+	static const char *const ours[] = {"BELLWIRE_",
+		"LISTEN_PID=", "LISTEN_FDS=", "LISTEN_FDNAMES=", "NOTIFY_SOCKET=", "WATCHDOG_",
+		"JOURNAL_STREAM=", "INVOCATION_ID=", "MANAGERPID=", "MAINPID=", "STATE_DIRECTORY=",
+		"RUNTIME_DIRECTORY=", "TRACE="};
+	for (size_t i = 0; i < sizeof ours / sizeof *ours; i++) {
+		if (strncmp(variable, ours[i], strlen(ours[i])) == 0) {
+			return true;
+		}
+	}
+	return false;
+}
+
+/* Pointers alone are fresh. */
+static char **hook_environment_join(char *const *variables) {
+	size_t count = 0, most = 1;
+	for (size_t i = 0; environ[i]; i++) {
+		most++;
+	}
+	for (size_t i = 0; variables[i]; i++) {
+		most++;
+	}
+	char **all = mem_alloc(most * sizeof *all);
+	for (size_t i = 0; environ[i]; i++) {
+		if (!hook_variable_is_ours(environ[i])) {
+			all[count++] = environ[i];
+		}
+	}
+	for (size_t i = 0; variables[i]; i++) {
+		all[count++] = variables[i];
+	}
+	all[count] = NULL;
+	return all;
+}
+
+static void hook_spawn_prepare(
+	posix_spawnattr_t *attributes, posix_spawn_file_actions_t *actions, int input, int output) {
+	sigset_t none, all;
+	(void)sigemptyset(&none);
+	(void)sigfillset(&all);
+	(void)posix_spawnattr_init(attributes);
+	(void)posix_spawnattr_setsigmask(attributes, &none);
+	(void)posix_spawnattr_setsigdefault(attributes, &all);
+	(void)posix_spawnattr_setflags(
+		attributes, POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF | POSIX_SPAWN_SETSID);
+	(void)posix_spawn_file_actions_init(actions);
+	(void)posix_spawn_file_actions_adddup2(actions, input, 0);
+	(void)posix_spawn_file_actions_adddup2(actions, output, 1);
+	(void)posix_spawn_file_actions_adddup2(actions, output, 2);
+	(void)posix_spawn_file_actions_addclosefrom_np(actions, 3);
+	const char *home = getenv("HOME");
+	if (home && access(home, X_OK) == 0) {
+		(void)posix_spawn_file_actions_addchdir_np(actions, home);
+	}
+}
+
+static int hook_spawn(const struct hook_job *job, int output, pid_t *out_pid) {
+	posix_spawnattr_t attributes;
+	posix_spawn_file_actions_t actions;
+	hook_spawn_prepare(&attributes, &actions, job->input, output);
+	CLEANUP_FREE char **all = hook_environment_join(job->variables);
+	int result = posix_spawnp(out_pid, job->command[0], &actions, &attributes, job->command, all);
+	(void)posix_spawnattr_destroy(&attributes);
+	(void)posix_spawn_file_actions_destroy(&actions);
+	return -result;
+}
+
+int hook_run_start(struct ev_loop *loop, struct alarms *alarms, const struct hook_job *job,
+	hook_ended_fn *done, void *ctx, struct hook_run **out_run) {
+	int ends[2];
+	if (pipe2(ends, O_CLOEXEC) < 0) {
+		return -errno;
+	}
+	pid_t pid = 0;
+	int result = hook_spawn(job, ends[1], &pid);
+	(void)close(ends[1]);
+	int pidfd = result < 0 ? -1 : pidfd_open(pid, 0);
+	if (result == 0 && pidfd < 0) {
+		result = -errno;
+		(void)kill(-pid, SIGKILL); /* nobody would see its end */
+		(void)waitpid(pid, NULL, 0);
+	}
+	if (result < 0) {
+		(void)close(ends[0]);
+		return result;
+	}
+	(void)fcntl(ends[0], F_SETFL, O_NONBLOCK); /* of a pipe: cannot fail */
+	struct hook_run *run = mem_zalloc(sizeof *run);
+	run->loop = loop;
+	run->name = mem_strdup(job->name);
+	run->pid = pid;
+	run->done = done;
+	run->ctx = ctx;
+	ev_io_init(&run->ended, hook_on_ended, pidfd, EV_READ);
+	ev_io_init(&run->said, hook_on_said, ends[0], EV_READ);
+	run->ended.data = run->said.data = run;
+	ev_io_start(loop, &run->ended);
+	ev_io_start(loop, &run->said);
+	alarm_init(&run->limit, alarms, hook_on_limit, run);
+	alarm_set(&run->limit, job->timeout_ms, ALARM_SLACK_DEADLINE_MS);
+	*out_run = run;
+	return 0;
+}
