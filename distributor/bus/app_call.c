@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The flow of an app's Register, from the bus to the core and back. */
 #include "distributor/bus/app_call.h"
+#include "common/cleanup.h"
 #include "common/log.h"
 #include "common/mem.h"
 #include "distributor/bus/rules.h"
@@ -18,6 +19,7 @@ struct app_call {
 	char vapid_key[REGISTRATION_VAPID_LENGTH + 1]; /* "": none */
 	bool may_take_over;
 	bool is_at_core;
+	bool is_unregistered; /* while it was pending: the app gets Unregistered, too */
 	struct sender_wait sender;
 	struct names_ask ask;
 };
@@ -176,18 +178,31 @@ static void app_call_ask_core(struct app_call *call) {
 		call->owner->options.registrations, &request, app_call_on_registered, call);
 }
 
-static void app_call_on_registered(enum register_outcome outcome,
-	const struct registration *registration, const char *detail, void *ctx) {
-	(void)registration;
-	app_call_finish(ctx, outcome, detail);
-}
-
 static void app_call_answer(
 	struct app_call *call, enum register_outcome outcome, const char *detail) {
 	if (call->message) {
 		(void)call->answer(call->message, outcome, detail); /* or the bus is gone */
 		call->message = sd_bus_message_unref(call->message);
 	}
+}
+
+static void app_call_on_registered(enum register_outcome outcome,
+	const struct registration *registration, const char *detail, void *ctx) {
+	(void)registration;
+	struct app_call *call = ctx;
+	struct unifiedpush *owner = call->owner;
+	char *service = steal(&call->service);
+	app_call_answer(call, outcome, detail);
+	if (owner && outcome == REGISTER_OK) {
+		/* it is awake: what waits for it need not wait for the next attempt */
+		dispatch_service_appeared(owner->options.dispatch, REGISTRATION_APP, service);
+	} else if (owner && call->is_unregistered) {
+		const struct registration never = {
+			.service = service, .token = call->token, .version = call->version};
+		connectors_dismiss(owner->connectors, &never, true);
+	}
+	free(service);
+	app_call_finish(call, outcome, detail);
 }
 
 static void app_call_finish(
@@ -202,16 +217,29 @@ static void app_call_finish(
 	free(call);
 }
 
+/* One of those that wait for the token; more than one Unregistered would confuse. */
+static struct app_call *app_call_find_pending(struct unifiedpush *unifiedpush, struct slice token) {
+	struct app_call *call;
+	LIST_FOREACH (call, &unifiedpush->calls, link) {
+		if (call->is_at_core && slice_equals(token, call->token)) {
+			return call;
+		}
+	}
+	return NULL;
+}
+
 void app_call_unregister(
 	struct unifiedpush *unifiedpush, sd_bus_message *message, struct slice token) {
 	struct registrations *registrations = unifiedpush->options.registrations;
 	const struct registration *registration =
 		registrations_find(registrations, REGISTRATION_APP, token);
+	struct app_call *pending = app_call_find_pending(unifiedpush, token);
 	if (registration) {
 		log_info("app unregisters number=%u service=%s sender=%s", registration->number,
 			registration->service, sd_bus_message_get_sender(message));
+	} else if (pending) {
+		pending->is_unregistered = true;
 	}
-	/* A token that is still pending is no registration yet, but can be given up. */
 	(void)registrations_unregister(registrations, REGISTRATION_APP, token, true);
 }
 

@@ -271,6 +271,10 @@ void connectors_deliver(struct connectors *connectors, const struct message *mes
 
 void connectors_dismiss(
 	struct connectors *connectors, const struct registration *registration, bool by_app) {
+	const struct name *name = names_find(connectors->names, registration->service);
+	if (registration->service[0] == ':' && (!name || !name->is_running)) {
+		return; /* a connection that ended; nobody ever has its name again */
+	}
 	struct connector_call *call =
 		connector_call_create(connectors, registration, CONNECTOR_UNREGISTERED, NULL, NULL);
 	call->by_app = by_app;

@@ -184,6 +184,12 @@ bool registrations_unregister(struct registrations *registrations, enum registra
 	struct slice token, bool by_app) {
 	struct registration *registration =
 		(struct registration *)registrations_find(registrations, kind, token);
+	struct pending *pending, *tmp;
+	LIST_FOREACH_SAFE (pending, tmp, &registrations->pending, link) {
+		if (slice_equals(token, pending->token)) {
+			pending_end(pending, REGISTER_INTERNAL_ERROR);
+		}
+	}
 	if (!registration) {
 		return false;
 	}

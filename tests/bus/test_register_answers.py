@@ -68,3 +68,26 @@ def test_shutdown_answers_what_is_pending(driver, session):
     driver.terminate()
     thread.join(20)
     assert answers == [failed("INTERNAL_ERROR")]
+
+
+@pytest.mark.parametrize("version", [1, 2])
+def test_unregister_while_register_is_pending(driver, session, caller, version):
+    app = session.app(SERVICE, version).start()
+    driver.tell("hold")
+    answers = []
+    others = [Caller(session) for _ in range(2)]
+    register = [lambda c: c.register_v1(SERVICE, "token"), lambda c: c.register(SERVICE, "token")][version - 1]
+    threads = [threading.Thread(target=lambda c=c: answers.append(register(c))) for c in others]
+    for thread in threads:
+        thread.start()
+    driver.wait("asked", 2)
+    caller.unregister("token")
+    for thread in threads:
+        thread.join(20)
+    assert answers == [failed("INTERNAL_ERROR")] * 2
+    (event,) = app.wait("Unregistered")
+    assert event["token"] == ("token" if version == 2 else "")
+    driver.tell("release")
+    assert register(caller)[0] == "REGISTRATION_SUCCEEDED"
+    app.wait("NewEndpoint")
+    assert len(app.events("Unregistered")) == 1

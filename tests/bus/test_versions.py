@@ -56,7 +56,7 @@ def test_version_2_registration_of_a_version_1_app(driver, caller, session):
     assert [bytes.fromhex(m["message"]) for m in app.events("Message")] == [b"one", b"two"]
     app.stop()
     new = session.app(SERVICE, 2).start()
-    driver.wait("appeared", 2)
+    driver.wait("appeared", 3)
     driver.push("token", "three")
     assert driver.outcome(3) == "not ready"  # what was remembered did not hold
     driver.push("token", "four")
