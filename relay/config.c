@@ -415,6 +415,13 @@ static void config_check_listens(struct config *config, struct config_problems *
 	if (config->admin_listen) {
 		bool admin_tls = false;
 		config_check_listen(problems, "admin_listen", config->admin_listen, &admin_tls);
+		for (size_t i = 0; i < config->listen.count; i++) {
+			if (strcmp(config->admin_listen, config->listen.items[i]) == 0) {
+				config_problem(problems, "admin_listen",
+					"%s is a listen address as well; metrics need one of their own",
+					config->admin_listen);
+			}
+		}
 		if (admin_tls) {
 			config_problem(
 				problems, "admin_listen", "cannot be tls:; bind it to loopback or a unix socket");

@@ -95,7 +95,8 @@ static void server_on_store_state(bool available, const char *reason, void *ctx)
 			server->options.on_ready(server->options.ctx);
 		}
 	} else {
-		log_error("store unavailable reason=\"%s\"", server->store_trouble);
+		log_error("store unavailable, senders get 503 until it is back reason=\"%s\"",
+			server->store_trouble);
 	}
 }
 
@@ -337,6 +338,7 @@ static bool server_open_store(struct server *server) {
 		.redis_user = config->redis_user,
 		.redis_password = config->redis_password,
 		.redis_ca_file = config->redis_ca_file,
+		.is_quiet = server->options.worker > 0,
 		.on_woken = server_on_woken,
 		.on_state = server_on_store_state,
 		.ctx = server,

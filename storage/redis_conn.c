@@ -294,7 +294,10 @@ static void conn_on_down(struct redis_conn *conn, const char *reason) {
 	conn->was_lost = conn->was_usable;
 	if (conn->commands.state != REDIS_LINK_READY || !conn->was_usable) {
 		char *place = redis_url_place_print(&conn->options.url);
-		char *text = mem_printf("redis at %s: %s", place, reason);
+		enum redis_trouble_kind kind = redis_trouble_of(reason);
+		bool is_known = kind != REDIS_TROUBLE_OTHER;
+		char *text = mem_printf("redis at %s: %s%s%s", place, reason, is_known ? "; " : "",
+			is_known ? redis_trouble_cure(kind) : "");
 		conn_say_state(conn, false, text);
 		free(text);
 		free(place);
@@ -312,8 +315,10 @@ static void listening_on_down(struct redis_link *link, const char *reason) {
 /* ---- setting up ---- */
 
 static void link_refused(struct redis_link *link, const char *what, const redisReply *reply) {
-	char *reason = mem_printf("%s: %s", what,
-		reply && reply->type == REDIS_REPLY_ERROR ? reply->str : "unexpected answer");
+	bool is_error = reply && reply->type == REDIS_REPLY_ERROR;
+	const char *text = is_error ? reply->str : "unexpected answer";
+	bool is_plain = is_error && redis_trouble_of(text) != REDIS_TROUBLE_OTHER;
+	char *reason = is_plain ? mem_strdup(text) : mem_printf("%s: %s", what, text);
 	redis_link_drop(link, reason);
 	free(reason);
 }
@@ -333,7 +338,9 @@ static bool link_accepts(struct redis_link *link, const char *what, const redisR
 static void commands_setup_step(struct redis_conn *conn) {
 	assert(conn->setup_pending > 0);
 	if (--conn->setup_pending == 0) {
-		redis_settings_check(&conn->settings);
+		if (!conn->options.is_quiet) {
+			redis_settings_check(&conn->settings);
+		}
 		redis_link_set_ready(&conn->commands);
 		conn_on_up(conn);
 	}

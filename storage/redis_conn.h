@@ -26,6 +26,7 @@ struct redis_conn_options {
 	struct redis_url url; /* taken over */
 	const char *ca_file; /* TLS; NULL: the system's */
 	const char *channel; /* what to listen on; copied */
+	bool is_quiet; /* no warnings about its settings */
 	/* Commands can be sent, or not any more; reason is for people. */
 	void (*on_state)(bool is_ready, const char *reason, void *ctx);
 	void (*on_heard)(struct slice text, void *ctx);

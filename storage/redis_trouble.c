@@ -57,6 +57,10 @@ enum redis_trouble_kind redis_trouble_of(const char *error) {
 			   : REDIS_TROUBLE_OTHER;
 }
 
+const char *redis_trouble_cure(enum redis_trouble_kind kind) {
+	return redis_troubles[kind].cure;
+}
+
 void redis_trouble_log(
 	struct redis_trouble *trouble, enum redis_trouble_kind kind, const char *error, ev_tstamp now) {
 	if (trouble->logged[kind] > 0 && now - trouble->logged[kind] < LOG_PAUSE_SEC) {

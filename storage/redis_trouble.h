@@ -27,6 +27,7 @@ struct redis_trouble {
 
 /* error: the text of an error reply, also of one that a script passes on. */
 enum redis_trouble_kind redis_trouble_of(const char *error);
+const char *redis_trouble_cure(enum redis_trouble_kind kind);
 /* Logs one line, unless this kind was logged within half a minute. */
 void redis_trouble_log(
 	struct redis_trouble *trouble, enum redis_trouble_kind kind, const char *error, ev_tstamp now);

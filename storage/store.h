@@ -92,6 +92,7 @@ struct store_options {
 	uint32_t redis_wait; /* replicas that must have a put before it is STORE_OK (WAIT) */
 	const char *redis_user, *redis_password; /* override those of the URL; NULL */
 	const char *redis_ca_file; /* for rediss: */
+	bool is_quiet; /* another process warns of settings of Redis that lose messages */
 	store_woken_fn *on_woken;
 	store_state_fn *on_state; /* may be NULL */
 	void *ctx;

@@ -524,6 +524,7 @@ static struct store *redis_open(
 		.url = url,
 		.ca_file = options->redis_ca_file,
 		.channel = channel,
+		.is_quiet = options->is_quiet,
 		.on_state = redis_on_state,
 		.on_heard = redis_on_heard,
 		.on_lost = redis_on_lost,

@@ -158,7 +158,8 @@ static bool listen_get_text(const json_t *json, const char *key, struct slice *o
 
 /* Drops the connection; the retry follows. */
 static void listen_give_up(struct listen *listen, const char *what, int64_t status) {
-	listen_note("the relay answered %s with status %" PRId64, what, status);
+	listen_note("the relay answered %s with status %" PRId64 "%s", what, status,
+		status >= 500 ? ", which means trouble on its side" : "");
 	websocket_close(listen->websocket);
 }
 
@@ -174,7 +175,9 @@ static void listen_on_hello(struct listen *listen, const json_t *message) {
 	}
 	ev_timer_stop(listen->loop, &listen->answer);
 	listen->is_greeted = true;
-	backoff_reset(&listen->backoff);
+	if (listen->is_registered) {
+		backoff_reset(&listen->backoff);
+	}
 	if (!state->uaid || !slice_equals(uaid, state->uaid)) {
 		if (state->uaid && state->endpoint) {
 			listen_note("the relay does not know this device any more; it gets a new push URL");
@@ -213,6 +216,7 @@ static void listen_on_register(struct listen *listen, const json_t *message) {
 		return;
 	}
 	listen->is_registered = true;
+	backoff_reset(&listen->backoff);
 	if (state->endpoint && slice_equals(endpoint, state->endpoint)) {
 		return;
 	}

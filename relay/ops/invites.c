@@ -328,6 +328,15 @@ int invites_revoke(const char *path, const char *name, char **out_error) {
 	return result;
 }
 
+static void invites_print_limit(const json_t *limit, char out[24]) {
+	long long most = json_integer_value(limit);
+	if (most > 0) {
+		(void)snprintf(out, 24, "%lld", most);
+	} else {
+		(void)snprintf(out, 24, "any");
+	}
+}
+
 static void invites_print(const json_t *item, FILE *out) {
 	char created[32] = "";
 	time_t when = (time_t)json_integer_value(json_object_get(item, "created"));
@@ -335,9 +344,11 @@ static void invites_print(const json_t *item, FILE *out) {
 	if (gmtime_r(&when, &parts)) {
 		(void)strftime(created, sizeof created, "%Y-%m-%d", &parts);
 	}
-	fprintf(out, "%-30s %10lld %16lld  %s  %s\n", json_string_value(json_object_get(item, "name")),
-		(long long)json_integer_value(json_object_get(item, "devices")),
-		(long long)json_integer_value(json_object_get(item, "messages_per_day")), created,
+	char devices[24], messages[24];
+	invites_print_limit(json_object_get(item, "devices"), devices);
+	invites_print_limit(json_object_get(item, "messages_per_day"), messages);
+	fprintf(out, "%-30s %10s %16s  %s  %s\n", json_string_value(json_object_get(item, "name")),
+		devices, messages, created,
 		json_is_true(json_object_get(item, "revoked")) ? "revoked" : "valid");
 }
 

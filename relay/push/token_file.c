@@ -122,7 +122,9 @@ static int token_file_read(const char *path, struct token_file *out_file, char *
 	free(text);
 	if (line > 0) {
 		mem_wipe(out_file, sizeof *out_file);
-		*out_error = mem_printf("key file %s, line %zu: expected %s", path, line,
+		*out_error = mem_printf("key file %s, line %zu: expected %s; restore the file from a "
+								"backup, for push URLs open only with its keys",
+			path, line,
 			line == 1 ? "the header \"bellwire-keys 1\""
 					  : "`NUMBER CREATED KEY` with a new number (0-255) and 64 bytes of base64url");
 		return -EINVAL;

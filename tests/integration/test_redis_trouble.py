@@ -10,7 +10,7 @@ import time
 import pytest
 from harness.device import body_of
 from harness.process import wait_until
-from harness.relay import assert_refused
+from harness.relay import Relay, assert_refused
 
 
 class Load:
@@ -124,6 +124,22 @@ def test_refusals_of_redis(start_relay, start_redis, breaking, mending):
     wait_until(lambda: relay.post(endpoint, b"after").status == 201, 15, "recovery")
     assert device.take() == b"before"
     assert device.take() == b"after"
+
+
+def test_wrong_password(start_redis, tmp_path):
+    """Said once, with the cure and without the password; the relay waits for it to be put right."""
+    redis = start_redis(requirepass="right")
+    for name, url in (("none", redis.url), ("wrong", f"redis://:wr0ng@127.0.0.1:{redis.port}/0")):
+        (tmp_path / name).mkdir()
+        relay = Relay(url, tmp_path / name, start=False)
+        relay.start(wait=False)
+        wait_until(lambda r=relay: listening(r.port), 10, "the port")
+        assert_refused(relay.post("/p/" + "A" * 66, b"x"), 404)
+        wait_until(lambda r=relay: "unavailable" in r.process.log(), 10, "the trouble in the log")
+        time.sleep(1.5)  # several attempts must not say it again
+        lines = [line for line in relay.process.log().splitlines() if "unavailable" in line]
+        assert len(lines) == 1 and "redis-password" in lines[0] and "wr0ng" not in relay.process.log(), lines
+        relay.finish()
 
 
 def test_misconf(start_relay, start_redis, tmp_path):

@@ -43,6 +43,7 @@ BAD = {
     "tls listener without certificate": (["--listen=tls:127.0.0.1:1"], ["tls_cert"]),
     "certificate without key": (["--tls-cert=/dev/null"], ["tls_key"]),
     "proxy": (["--trusted-proxies=300.0.0.0/8"], ["trusted_proxies"]),
+    "admin where devices come": (["--admin-listen=127.0.0.1:9", "--listen=127.0.0.1:9"], ["admin_listen", "own"]),
     "admin over TLS": (["--admin-listen=tls:127.0.0.1:1"], ["admin_listen"]),
     "log level": (["--log-level=loud"], ["log_level", "debug"]),
     "password file": (["--redis-password-file=/nonexistent"], ["redis_password_file", "/nonexistent"]),

@@ -45,7 +45,9 @@ class Redis:
         assert self.process.is_running(), self.process.log()
         try:
             return self.command("PING") == "PONG"
-        except (OSError, RuntimeError, EOFError):
+        except RuntimeError as refusal:
+            return str(refusal).startswith("NOAUTH")
+        except (OSError, EOFError):
             return False
 
     def command(self, *words):
