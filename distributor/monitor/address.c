@@ -52,6 +52,13 @@ bool address_is_link_local(const struct sockaddr *address) {
 		   (bytes == 16 && data[0] == 0xfe && (data[1] & 0xc0) == 0x80);
 }
 
+bool address_is_loopback(const struct sockaddr *address) {
+	static const unsigned char loopback[16] = {[15] = 1};
+	size_t bytes;
+	const unsigned char *data = address_bytes(address, &bytes);
+	return (bytes == 4 && data[0] == 127) || (bytes == 16 && memcmp(data, loopback, 16) == 0);
+}
+
 void address_print(const struct sockaddr *address, char *out) {
 	size_t bytes;
 	const unsigned char *data = address_bytes(address, &bytes);

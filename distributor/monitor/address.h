@@ -12,6 +12,7 @@ bool address_equals(const struct sockaddr *a, const struct sockaddr *b);
 bool address_is_within(
 	const struct sockaddr *address, const struct sockaddr *prefix, unsigned prefix_bits);
 bool address_is_link_local(const struct sockaddr *address);
+bool address_is_loopback(const struct sockaddr *address);
 /* "192.0.2.1", "" for other families; out is INET6_ADDRSTRLEN long. */
 void address_print(const struct sockaddr *address, char *out);
 /* An IPv4 address in the clothes of IPv6 (::ffff:192.0.2.1) becomes a plain one; others are copied.

@@ -24,13 +24,16 @@ struct netlink {
 	struct netlink_filter filter;
 };
 
-static void netlink_take(
-	struct netlink *netlink, char *data, size_t bytes, unsigned *out_hints, bool *out_look_again) {
-	unsigned left = (unsigned)bytes;
-	for (struct nlmsghdr *message = (void *)data; NLMSG_OK(message, left);
-		 message = NLMSG_NEXT(message, left)) {
+static void netlink_take(struct netlink *netlink, const char *data, size_t bytes,
+	unsigned *out_hints, bool *out_look_again) {
+	size_t left;
+	for (const struct nlmsghdr *message = rtnl_first(data, bytes, &left); message;
+		 message = rtnl_next(message, &left)) {
 		enum netlink_verdict verdict = netlink_filter_judge(&netlink->filter, message);
-		*out_hints += verdict != NETLINK_IGNORE;
+		if (verdict != NETLINK_IGNORE) {
+			log_debug("network", "hint type=%u", message->nlmsg_type);
+			(*out_hints)++;
+		}
 		*out_look_again |= verdict == NETLINK_HINT_TWICE;
 	}
 }

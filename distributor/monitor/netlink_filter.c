@@ -119,6 +119,7 @@ static enum netlink_verdict netlink_judge_address(
 	const struct rtattr *flags = rtnl_attribute(message, sizeof *info, IFA_FLAGS);
 	struct sockaddr_storage address = rtnl_address(
 		info->ifa_family, local ? local : rtnl_attribute(message, sizeof *info, IFA_ADDRESS));
+	uint32_t address_flags = flags ? rtnl_u32(flags) : info->ifa_flags;
 	int ifindex = (int)info->ifa_index;
 	bool is_news = true;
 	if (message->nlmsg_type == RTM_DELADDR) {
@@ -127,14 +128,13 @@ static enum netlink_verdict netlink_judge_address(
 			*known = filter->addresses[--filter->address_count];
 		}
 	} else {
-		is_news = netlink_learn_address(
-			filter, ifindex, &address, flags ? rtnl_u32(flags) : info->ifa_flags);
+		is_news = netlink_learn_address(filter, ifindex, &address, address_flags);
 	}
 	if (!is_news || !netlink_is_way(filter, ifindex)) {
 		return NETLINK_IGNORE;
 	}
-	bool is_new_v6 = message->nlmsg_type == RTM_NEWADDR && info->ifa_family == AF_INET6;
-	return is_new_v6 ? NETLINK_HINT_TWICE : NETLINK_HINT;
+	bool is_unready = message->nlmsg_type == RTM_NEWADDR && address_flags & IFA_F_TENTATIVE;
+	return is_unready ? NETLINK_HINT_TWICE : NETLINK_HINT;
 }
 
 static bool netlink_carries(const struct rtmsg *info) {

@@ -48,7 +48,7 @@ struct netlink_filter {
 enum netlink_verdict {
 	NETLINK_IGNORE,
 	NETLINK_HINT,
-	NETLINK_HINT_TWICE, /* and look again later: a new IPv6 address, not usable yet */
+	NETLINK_HINT_TWICE, /* and look again later: a new IPv6 address, still tentative */
 };
 /* What a message from the groups means; learns from it. */
 enum netlink_verdict netlink_filter_judge(

@@ -194,9 +194,12 @@ static bool path_source_serves(const struct sockaddr *source, const struct socka
 	if (source->sa_family == AF_UNSPEC) {
 		return false;
 	}
-	/* while the real IPv6 addresses are tentative, the kernel offers the link-local one */
-	return source->sa_family != AF_INET6 || !address_is_link_local(source) ||
-		   address_is_link_local(peer);
+	if (source->sa_family != AF_INET6) {
+		return true;
+	}
+	/* while the real addresses are tentative, the kernel offers the link-local one, or even ::1 */
+	return (!address_is_link_local(source) || address_is_link_local(peer)) &&
+		   (!address_is_loopback(source) || address_is_loopback(peer));
 }
 
 void path_look(struct rtnl *rtnl, const struct sockaddr *peer, struct network_path *out_path) {

@@ -5,6 +5,7 @@
 #include <assert.h>
 #include <errno.h>
 #include <netinet/in.h>
+#include <stdbool.h>
 #include <string.h>
 
 enum {
@@ -45,11 +46,30 @@ void rtnl_request_add(struct rtnl_request *request, uint16_t type, const void *d
 	request->header.nlmsg_len = (uint32_t)(at + RTA_ALIGN(RTA_LENGTH(bytes)));
 }
 
+static const struct nlmsghdr *rtnl_checked(const void *at, size_t left) {
+	const struct nlmsghdr *message = at;
+	bool is_whole = left >= sizeof *message && message->nlmsg_len >= sizeof *message &&
+					message->nlmsg_len <= left;
+	return is_whole ? message : NULL;
+}
+
+const struct nlmsghdr *rtnl_first(const void *data, size_t bytes, size_t *out_left) {
+	*out_left = bytes;
+	return rtnl_checked(data, bytes);
+}
+
+const struct nlmsghdr *rtnl_next(const struct nlmsghdr *message, size_t *left) {
+	size_t step = NLMSG_ALIGN(message->nlmsg_len);
+	*left -= step < *left ? step : *left;
+	return rtnl_checked((const char *)message + step, *left);
+}
+
 /* Goes through what one read brought. 1: more is to come; 0 or negative errno: that was all. */
-static int rtnl_take(char *data, size_t bytes, uint32_t seq, rtnl_message_fn *answer, void *ctx) {
-	unsigned left = (unsigned)bytes;
-	for (struct nlmsghdr *message = (void *)data; NLMSG_OK(message, left);
-		 message = NLMSG_NEXT(message, left)) {
+static int rtnl_take(
+	const char *data, size_t bytes, uint32_t seq, rtnl_message_fn *answer, void *ctx) {
+	size_t left;
+	for (const struct nlmsghdr *message = rtnl_first(data, bytes, &left); message;
+		 message = rtnl_next(message, &left)) {
 		if (message->nlmsg_seq != seq) {
 			continue; /* the rest of an answer that was given up */
 		}
@@ -120,13 +140,21 @@ const struct rtattr *rtnl_attribute(
 	if (message->nlmsg_len < NLMSG_SPACE(bytes)) {
 		return NULL;
 	}
-	unsigned left = message->nlmsg_len - (unsigned)NLMSG_SPACE(bytes);
 	const char *at = (const char *)message + NLMSG_SPACE(bytes);
-	for (const struct rtattr *attribute = (const void *)at; RTA_OK(attribute, left);
-		 attribute = RTA_NEXT(attribute, left)) {
+	const char *end = (const char *)message + message->nlmsg_len;
+	while (end - at >= (ptrdiff_t)sizeof(struct rtattr)) {
+		const struct rtattr *attribute = (const void *)at;
+		if (attribute->rta_len < sizeof *attribute || attribute->rta_len > end - at) {
+			return NULL;
+		}
 		if ((attribute->rta_type & NLA_TYPE_MASK) == type) {
 			return attribute;
 		}
+		size_t step = RTA_ALIGN(attribute->rta_len);
+		if (step > (size_t)(end - at)) {
+			return NULL;
+		}
+		at += step;
 	}
 	return NULL;
 }

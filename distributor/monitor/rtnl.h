@@ -37,6 +37,10 @@ int rtnl_ask(struct rtnl *rtnl, struct rtnl_request *request, rtnl_message_fn *a
  * own. */
 int rtnl_dump(uint16_t type, uint8_t family, rtnl_message_fn *answer, void *ctx);
 
+/* The first message of what one read brought, and the one behind; NULL at the end or when the rest
+ * is no whole message. */
+const struct nlmsghdr *rtnl_first(const void *data, size_t bytes, size_t *out_left);
+const struct nlmsghdr *rtnl_next(const struct nlmsghdr *message, size_t *left);
 /* The attribute behind a fixed part of `bytes`, or NULL. */
 const struct rtattr *rtnl_attribute(
 	const struct nlmsghdr *message, size_t bytes, unsigned short type);

@@ -10,6 +10,8 @@ import pytest
 sys.path.insert(0, os.path.dirname(__file__))
 
 from harness import redis as redis_module  # noqa: E402
+from harness.laptop import Laptop  # noqa: E402
+from harness.monitor import Monitor  # noqa: E402
 from harness.relay import BINARY, Relay  # noqa: E402
 
 
@@ -92,3 +94,25 @@ def durable(request, tmp_path):
     server = redis_module.Redis(directory, appendfsync="always")
     yield server.url
     server.stop()
+
+
+@pytest.fixture
+def laptop():
+    """Network namespaces: a laptop with eth0 and eth1, and the router behind them."""
+    instance = Laptop()
+    yield instance
+    instance.close()
+
+
+@pytest.fixture
+def start_monitor():
+    """start_monitor(**options): the monitor's driver, ended behind the test."""
+    monitors = []
+
+    def start(**options):
+        monitors.append(Monitor(**options))
+        return monitors[-1]
+
+    yield start
+    for instance in monitors:
+        instance.close()

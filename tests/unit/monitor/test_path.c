@@ -119,6 +119,10 @@ static void plain_addresses(void **state) {
 	assert_true(address_equals((struct sockaddr *)&plain, (struct sockaddr *)&v6));
 	assert_true(address_is_link_local((struct sockaddr *)&ll));
 	assert_false(address_is_link_local((struct sockaddr *)&v6));
+	struct sockaddr_storage lo = address("127.0.0.9"), lo6 = address("::1");
+	assert_true(address_is_loopback((struct sockaddr *)&lo));
+	assert_true(address_is_loopback((struct sockaddr *)&lo6));
+	assert_false(address_is_loopback((struct sockaddr *)&v6));
 	char text[INET6_ADDRSTRLEN];
 	address_print((struct sockaddr *)&v6, text);
 	assert_string_equal(text, "2001:db8::1");
