@@ -4,8 +4,8 @@
 import time
 
 import pytest
-from harness.device import body_of
-from harness.relay import assert_refused
+from harness.device import Device, body_of
+from harness.relay import assert_refused, run_relay
 
 
 @pytest.fixture
@@ -34,6 +34,26 @@ def test_push_to_one_arrives_at_the_other(pair):
     device.expect_nothing()
     device.close()
     a.device(device.uaid).expect_nothing()
+
+
+def test_quota_of_an_invite_holds_over_all_relays(start_relay, start_redis, tmp_path):
+    """Devices of one invite on two relays, posts to both: together they get what the invite allows a day."""
+    url = start_redis().url
+    a = start_relay(url, directory=tmp_path / "shared", registration="invite")
+    b = start_relay(
+        url, directory=tmp_path / "second", state_dir=a.state_dir, public_url=a.base, registration="invite"
+    )
+    b.base = a.base
+    flags = ("--state-dir", a.state_dir, "--public-url", a.base)
+    added = run_relay("invite", "add", "guests", "--messages-per-day", "5", *flags)
+    path = "/i/" + added.stdout.split()[0].rsplit("/", 1)[1]
+    endpoints = []
+    for relay in (a, b):
+        device = Device(relay.port, path)
+        device.hello()
+        endpoints.append(device.register()[1])
+    statuses = [(a, b)[i % 2].post(endpoints[i // 2 % 2], b"x").status for i in range(8)]
+    assert statuses == [201] * 5 + [429] * 3
 
 
 def test_order_when_posts_alternate(pair):
