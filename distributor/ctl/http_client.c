@@ -5,7 +5,7 @@
 #include "common/cleanup.h"
 #include "common/mem.h"
 #include "distributor/ctl/commands.h"
-#include "distributor/ctl/tls_error.h"
+#include "distributor/link/tls_error.h"
 #include <assert.h>
 #include <errno.h>
 #include <fcntl.h>

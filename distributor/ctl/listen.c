@@ -8,7 +8,7 @@
 #include "common/webpush.h"
 #include "distributor/ctl/commands.h"
 #include "distributor/ctl/listen_state.h"
-#include "distributor/ctl/websocket.h"
+#include "distributor/link/websocket.h"
 #include <errno.h>
 #include <ev.h>
 #include <getopt.h>
@@ -24,6 +24,9 @@ enum {
 	LISTEN_ANSWER_SEC = 60, /* a relay under a herd answers hello late */
 	LISTEN_END_MS = 500, /* for the Close frame and what is queued before it */
 	LISTEN_STDOUT_CHECK_SEC = 5,
+	LISTEN_PING_SEC = 60, /* silence after which the relay is asked for a sign of life */
+	LISTEN_PONG_SEC = 20,
+	LISTEN_MESSAGE_MAX = 4 << 20,
 	LISTEN_SEEN_MAX = 256, /* versions remembered, far more than a relay has in flight */
 };
 
@@ -62,9 +65,12 @@ struct listen {
 	struct listen_state state;
 	char *retired; /* a channel to give up, or NULL */
 	struct ev_loop *loop;
-	struct websocket *websocket;
+	struct websocket_client *client;
+	struct websocket *websocket; /* NULL between two attempts */
 	struct backoff backoff;
-	ev_timer retry, answer, end, stdout_check;
+	ev_timer retry, answer, alive, end, stdout_check;
+	uint64_t heard_bytes; /* when `alive` was set */
+	bool is_asked; /* for a sign of life */
 	ev_signal interrupted, terminated;
 	char *seen[LISTEN_SEEN_MAX]; /* a ring of versions */
 	size_t seen_next;
@@ -356,8 +362,17 @@ static void listen_on_text(struct slice text, void *ctx) {
 	json_decref(message);
 }
 
+static void listen_watch(struct listen *listen, int after_sec) {
+	listen->is_asked = after_sec == LISTEN_PONG_SEC;
+	listen->heard_bytes = websocket_received_bytes(listen->websocket);
+	ev_timer_stop(listen->loop, &listen->alive);
+	ev_timer_set(&listen->alive, after_sec, 0.);
+	ev_timer_start(listen->loop, &listen->alive);
+}
+
 static void listen_on_opened(void *ctx) {
 	struct listen *listen = ctx;
+	listen_watch(listen, LISTEN_PING_SEC);
 	json_t *hello = json_pack(
 		"{s:s,s:b,s:{s:i}}", "messageType", "hello", "use_webpush", 1, "bellwire", "v", 1);
 	if (listen->state.uaid) {
@@ -368,25 +383,52 @@ static void listen_on_opened(void *ctx) {
 	ev_timer_start(listen->loop, &listen->answer);
 }
 
-static void listen_on_closed(const char *reason, void *ctx) {
+static void listen_on_closed(const struct websocket_end *end, void *ctx) {
 	struct listen *listen = ctx;
 	listen->is_greeted = false;
 	ev_timer_stop(listen->loop, &listen->answer);
+	ev_timer_stop(listen->loop, &listen->alive);
+	websocket_destroy(listen->websocket);
+	listen->websocket = NULL;
 	if (listen->is_ending) {
 		ev_break(listen->loop, EVBREAK_ALL);
 		return;
 	}
 	double delay_sec = backoff_next_ms(&listen->backoff) / 1000.;
-	listen_note("%s; next attempt in %.1f s", reason, delay_sec);
+	listen_note("%s; next attempt in %.1f s", end->reason, delay_sec);
 	ev_timer_set(&listen->retry, delay_sec, 0.);
 	ev_timer_start(listen->loop, &listen->retry);
+}
+
+static void listen_connect(struct listen *listen) {
+	static const struct websocket_events events = {
+		.opened = listen_on_opened, .text = listen_on_text, .closed = listen_on_closed};
+	struct websocket_options options = {
+		.message_max = LISTEN_MESSAGE_MAX, .events = &events, .ctx = listen};
+	listen->websocket = websocket_open(listen->client, &options);
 }
 
 static void listen_on_retry(struct ev_loop *loop, ev_timer *timer, int events) {
 	(void)loop;
 	(void)events;
+	listen_connect(timer->data);
+}
+
+/* A minute has passed: was the relay heard, or has it answered the ping? */
+static void listen_on_alive(struct ev_loop *loop, ev_timer *timer, int events) {
+	(void)loop;
+	(void)events;
 	struct listen *listen = timer->data;
-	websocket_connect(listen->websocket);
+	if (websocket_received_bytes(listen->websocket) != listen->heard_bytes) {
+		listen_watch(listen, LISTEN_PING_SEC);
+	} else if (!listen->is_asked) {
+		const uint8_t payload[WEBSOCKET_PING_BYTES] = {0};
+		websocket_ping(listen->websocket, payload);
+		listen_watch(listen, LISTEN_PONG_SEC);
+	} else {
+		struct websocket_end end = {.reason = "the relay does not answer any more"};
+		listen_on_closed(&end, listen);
+	}
 }
 
 static void listen_on_no_answer(struct ev_loop *loop, ev_timer *timer, int events) {
@@ -426,12 +468,13 @@ static void listen_start_watchers(struct listen *listen) {
 	struct stat status;
 	ev_timer_init(&listen->retry, listen_on_retry, 0., 0.);
 	ev_timer_init(&listen->answer, listen_on_no_answer, LISTEN_ANSWER_SEC, 0.);
+	ev_timer_init(&listen->alive, listen_on_alive, LISTEN_PING_SEC, 0.);
 	ev_timer_init(&listen->end, listen_on_end, LISTEN_END_MS / 1000., 0.);
 	ev_timer_init(&listen->stdout_check, listen_on_stdout_check, LISTEN_STDOUT_CHECK_SEC,
 		LISTEN_STDOUT_CHECK_SEC);
 	ev_signal_init(&listen->interrupted, listen_on_signal, SIGINT);
 	ev_signal_init(&listen->terminated, listen_on_signal, SIGTERM);
-	listen->retry.data = listen->answer.data = listen->end.data = listen;
+	listen->retry.data = listen->answer.data = listen->alive.data = listen->end.data = listen;
 	listen->stdout_check.data = listen->interrupted.data = listen->terminated.data = listen;
 	ev_signal_start(listen->loop, &listen->interrupted);
 	ev_signal_start(listen->loop, &listen->terminated);
@@ -475,32 +518,29 @@ static void listen_bind_key(struct listen *listen) {
 }
 
 static int listen_run(struct listen *listen) {
-	static const struct websocket_events events = {
-		.opened = listen_on_opened, .text = listen_on_text, .closed = listen_on_closed};
 	CLEANUP_FREE char *error = NULL;
 	/* our own loop: libwebsockets' default one takes signals for itself */
 	listen->loop = ev_loop_new(EVBACKEND_EPOLL | EVFLAG_NOENV);
 	if (!listen->loop) {
 		return command_fail("no event loop: %s", strerror(errno));
 	}
-	struct websocket_options options = {
+	struct websocket_client_options options = {
 		.loop = listen->loop,
 		.url = listen->options->relay,
 		.ca_file = listen->options->ca,
 		.insecure = listen->options->insecure,
-		.events = &events,
-		.ctx = listen,
 	};
-	listen->websocket = websocket_create(&options, &error);
-	if (!listen->websocket) {
+	listen->client = websocket_client_create(&options, &error);
+	if (!listen->client) {
 		ev_loop_destroy(listen->loop);
 		return command_fail("%s", error);
 	}
 	backoff_init(&listen->backoff, LISTEN_BACKOFF_BASE_MS, LISTEN_BACKOFF_CAP_MS);
 	listen_start_watchers(listen);
-	websocket_connect(listen->websocket);
+	listen_connect(listen);
 	(void)ev_run(listen->loop, 0);
 	websocket_destroy(listen->websocket);
+	websocket_client_destroy(listen->client);
 	ev_loop_destroy(listen->loop);
 	return listen->status;
 }

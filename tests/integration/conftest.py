@@ -10,7 +10,9 @@ import pytest
 sys.path.insert(0, os.path.dirname(__file__))
 
 from harness import redis as redis_module  # noqa: E402
+from harness.fake_relay import FakeRelay  # noqa: E402
 from harness.laptop import Laptop  # noqa: E402
+from harness.link import Link  # noqa: E402
 from harness.monitor import Monitor  # noqa: E402
 from harness.relay import BINARY, Relay  # noqa: E402
 
@@ -116,3 +118,31 @@ def start_monitor():
     yield start
     for instance in monitors:
         instance.close()
+
+
+@pytest.fixture
+def start_link():
+    """start_link(url, *arguments, env=None): links of one test, ended and checked behind it."""
+    links = []
+
+    def start(url, *arguments, **options):
+        links.append(Link(url, *arguments, **options))
+        return links[-1]
+
+    yield start
+    for one in links:
+        one.quit()
+
+
+@pytest.fixture
+def fake_relay():
+    """fake_relay(**options): relays that do what the test tells them."""
+    relays = []
+
+    def start(**options):
+        relays.append(FakeRelay(**options))
+        return relays[-1]
+
+    yield start
+    for one in relays:
+        one.stop()

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Turns OpenSSL's verification codes into sentences. */
-#include "distributor/ctl/tls_error.h"
+#include "distributor/link/tls_error.h"
 #include "common/cleanup.h"
 #include "common/mem.h"
 #include <arpa/inet.h>
