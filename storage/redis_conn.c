@@ -1,44 +1,17 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Commands over a link to Redis, their deadlines and what sets the links up. */
+/* Commands over a link to Redis, their deadlines, and what state the links are in. */
 #include "storage/redis_conn.h"
-#include "common/list.h"
 #include "common/log.h"
 #include "common/mem.h"
-#include "storage/redis_link.h"
+#include "storage/redis_conn_internal.h"
 #include "storage/redis_tls.h"
-#include "storage/redis_trouble.h"
 #include "storage/store.h"
-#include "storage/store_later.h"
 #include <assert.h>
-#include <hiredis/async.h>
 #include <hiredis/hiredis.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-enum { HEARTBEAT_SEC = 10, SHA_LEN = 40, WORDS_MAX = 80 };
-static const char HEARTBEAT_TEXT[] = "P";
-
-struct redis_conn {
-	struct redis_conn_options options;
-	struct redis_link commands, listening;
-	char *channel;
-	struct list ops; /* struct redis_op::link, earliest deadline first */
-	ev_timer deadline; /* runs while there are ops */
-	ev_timer heartbeat;
-	bool has_heard; /* since the last heartbeat was sent */
-	struct store_later later;
-	struct redis_trouble trouble;
-	struct redis_settings settings;
-	unsigned setup_pending; /* replies until the command link is ready */
-	bool is_usable; /* as last said by on_state, with reason */
-	char *reason;
-	bool was_usable; /* once at least */
-	bool was_lost; /* on_lost is due when both links are back */
-	bool is_reloading[REDIS_SCRIPT_COUNT];
-	char sha[REDIS_SCRIPT_COUNT][SHA_LEN + 1];
-	struct redis_tls *tls;
-};
+enum { HEARTBEAT_SEC = 10, WORDS_MAX = 80 };
 
 /* One command under way. hiredis calls back for it exactly once. */
 struct redis_op {
@@ -53,14 +26,6 @@ struct redis_op {
 	size_t len;
 	char bytes[]; /* in RESP */
 };
-
-static struct redis_conn *conn_of_commands(struct redis_link *link) {
-	return container_of(link, struct redis_conn, commands);
-}
-
-static struct redis_conn *conn_of_listening(struct redis_link *link) {
-	return container_of(link, struct redis_conn, listening);
-}
 
 /* ---- commands ---- */
 
@@ -124,11 +89,11 @@ static void conn_on_reloaded(redisAsyncContext *ac, void *r, void *script) {
 	(void)r; /* if it failed, so does the command behind it, and says why */
 	if (link) {
 		size_t name = (size_t)((const struct redis_script *)script - redis_scripts);
-		conn_of_commands(link)->is_reloading[name] = false;
+		redis_conn_of_commands(link)->is_reloading[name] = false;
 	}
 }
 
-static int conn_load_script(struct redis_conn *conn, size_t script, redisCallbackFn *replied) {
+int redis_conn_load_script(struct redis_conn *conn, size_t script, redisCallbackFn *replied) {
 	const char *words[] = {"SCRIPT", "LOAD", redis_scripts[script].text};
 	const size_t lens[] = {6, 4, strlen(redis_scripts[script].text)};
 	return redisAsyncCommandArgv(
@@ -146,7 +111,7 @@ static bool redis_op_repeat(struct redis_op *op) {
 	}
 	op->was_repeated = true;
 	if (!conn->is_reloading[script]) {
-		if (conn_load_script(conn, script, conn_on_reloaded) != REDIS_OK) {
+		if (redis_conn_load_script(conn, script, conn_on_reloaded) != REDIS_OK) {
 			return false;
 		}
 		conn->is_reloading[script] = true;
@@ -206,7 +171,7 @@ void redis_conn_run(struct redis_conn *conn, enum redis_script_name script, size
 	const char digit = (char)('0' + keys_count);
 	assert(keys_count < 10 && 3 + keys_count + count <= WORDS_MAX);
 	words[0] = slice_of("EVALSHA");
-	words[1] = (struct slice){conn->sha[script], SHA_LEN};
+	words[1] = (struct slice){conn->sha[script], REDIS_SHA_LEN};
 	words[2] = (struct slice){&digit, 1};
 	memcpy(words + 3, keys, keys_count * sizeof *keys);
 	memcpy(words + 3 + keys_count, arguments, count * sizeof *arguments);
@@ -258,7 +223,7 @@ static void conn_on_heartbeat(struct ev_loop *loop, ev_timer *timer, int events)
 	}
 	conn->has_heard = false;
 	const struct slice words[] = {
-		slice_of("PUBLISH"), slice_of(conn->channel), slice_of(HEARTBEAT_TEXT)};
+		slice_of("PUBLISH"), slice_of(conn->channel), slice_of(redis_heartbeat_text)};
 	redis_conn_command(conn, 3, words, NULL, NULL);
 }
 
@@ -277,7 +242,7 @@ static void conn_say_state(struct redis_conn *conn, bool is_usable, const char *
 
 /* Commands can be used when both links have been there once; from then on the one for commands
  * decides, and after the other was lost the owner only learns that it missed something. */
-static void conn_on_up(struct redis_conn *conn) {
+void redis_conn_note_up(struct redis_conn *conn) {
 	bool can_send = conn->commands.state == REDIS_LINK_READY;
 	bool can_hear = conn->listening.state == REDIS_LINK_READY;
 	if (can_send && (can_hear || conn->was_usable)) {
@@ -305,217 +270,18 @@ static void conn_on_down(struct redis_conn *conn, const char *reason) {
 }
 
 static void commands_on_down(struct redis_link *link, const char *reason) {
-	conn_on_down(conn_of_commands(link), reason);
+	conn_on_down(redis_conn_of_commands(link), reason);
 }
 
 static void listening_on_down(struct redis_link *link, const char *reason) {
-	conn_on_down(conn_of_listening(link), reason);
-}
-
-/* ---- setting up ---- */
-
-static void link_refused(struct redis_link *link, const char *what, const redisReply *reply) {
-	bool is_error = reply && reply->type == REDIS_REPLY_ERROR;
-	const char *text = is_error ? reply->str : "unexpected answer";
-	bool is_plain = is_error && redis_trouble_of(text) != REDIS_TROUBLE_OTHER;
-	char *reason = is_plain ? mem_strdup(text) : mem_printf("%s: %s", what, text);
-	redis_link_drop(link, reason);
-	free(reason);
-}
-
-/* Returns false when the attempt is over. */
-static bool link_accepts(struct redis_link *link, const char *what, const redisReply *reply) {
-	if (!link || !reply || link->state != REDIS_LINK_SETUP) {
-		return false;
-	}
-	if (reply->type == REDIS_REPLY_ERROR) {
-		link_refused(link, what, reply);
-		return false;
-	}
-	return true;
-}
-
-static void commands_setup_step(struct redis_conn *conn) {
-	assert(conn->setup_pending > 0);
-	if (--conn->setup_pending == 0) {
-		if (!conn->options.is_quiet) {
-			redis_settings_check(&conn->settings);
-		}
-		redis_link_set_ready(&conn->commands);
-		conn_on_up(conn);
-	}
-}
-
-/* AUTH, SELECT, and a write that changes nothing: finds a replica, and data still being loaded. */
-static void commands_on_required(redisAsyncContext *ac, void *reply, void *what) {
-	struct redis_link *link = ac->data;
-	if (link_accepts(link, what, reply)) {
-		commands_setup_step(conn_of_commands(link));
-	}
-}
-
-static void commands_on_loaded(redisAsyncContext *ac, void *r, void *script) {
-	struct redis_link *link = ac->data;
-	const redisReply *reply = r;
-	if (!link_accepts(link, "SCRIPT LOAD", reply)) {
-		return;
-	}
-	struct redis_conn *conn = conn_of_commands(link);
-	if (reply->type != REDIS_REPLY_STRING || reply->len != SHA_LEN) {
-		link_refused(link, "SCRIPT LOAD", NULL);
-		return;
-	}
-	memcpy(conn->sha[(const struct redis_script *)script - redis_scripts], reply->str, SHA_LEN);
-	commands_setup_step(conn);
-}
-
-static const struct {
-	const char *name;
-	size_t offset;
-} conn_settings[] = {
-	{"appendonly", offsetof(struct redis_settings, appendonly)},
-	{"appendfsync", offsetof(struct redis_settings, appendfsync)},
-	{"save", offsetof(struct redis_settings, save)},
-	{"maxmemory", offsetof(struct redis_settings, maxmemory)},
-	{"maxmemory-policy", offsetof(struct redis_settings, maxmemory_policy)},
-};
-enum { SETTINGS_COUNT = sizeof conn_settings / sizeof conn_settings[0] };
-
-static char **conn_setting_at(struct redis_conn *conn, size_t index) {
-	return (char **)(void *)((char *)&conn->settings + conn_settings[index].offset);
-}
-
-static void conn_forget_settings(struct redis_conn *conn) {
-	for (size_t i = 0; i < SETTINGS_COUNT; i++) {
-		free(*conn_setting_at(conn, i));
-	}
-	conn->settings = (struct redis_settings){0};
-}
-
-/* Permissions may forbid to ask: then nothing is known. */
-static void commands_on_setting(redisAsyncContext *ac, void *r, void *index) {
-	struct redis_link *link = ac->data;
-	const redisReply *reply = r;
-	if (!link || !reply || link->state != REDIS_LINK_SETUP) {
-		return;
-	}
-	struct redis_conn *conn = conn_of_commands(link);
-	if (reply->type == REDIS_REPLY_ARRAY && reply->elements == 2 &&
-		reply->element[1]->type == REDIS_REPLY_STRING) {
-		char **value = conn_setting_at(conn, (uintptr_t)index);
-		free(*value);
-		*value = mem_strndup(reply->element[1]->str, reply->element[1]->len);
-	}
-	commands_setup_step(conn);
-}
-
-static bool link_send(struct redis_link *link, redisCallbackFn *replied, void *privdata,
-	size_t count, const char *const *words) {
-	size_t lens[4];
-	const char *args[4];
-	assert(count <= 4);
-	for (size_t i = 0; i < count; i++) {
-		args[i] = words[i];
-		lens[i] = strlen(words[i]);
-	}
-	return redisAsyncCommandArgv(link->ac, replied, privdata, (int)count, args, lens) == REDIS_OK;
-}
-
-static bool link_send_auth(
-	struct redis_link *link, const struct redis_url *url, redisCallbackFn *replied) {
-	static char what[] = "AUTH";
-	if (url->user) {
-		const char *const words[] = {"AUTH", url->user, url->password};
-		return link_send(link, replied, what, 3, words);
-	}
-	const char *const words[] = {"AUTH", url->password};
-	return link_send(link, replied, what, 2, words);
-}
-
-static void commands_on_connected(struct redis_link *link) {
-	static char select_what[] = "SELECT", write_what[] = "a write";
-	struct redis_conn *conn = conn_of_commands(link);
-	const struct redis_url *url = &conn->options.url;
-	bool is_fine = true;
-	conn_forget_settings(conn);
-	memset(conn->is_reloading, 0, sizeof conn->is_reloading);
-	conn->setup_pending = 1 + SETTINGS_COUNT + REDIS_SCRIPT_COUNT;
-	if (url->password) {
-		conn->setup_pending++;
-		is_fine = link_send_auth(link, url, commands_on_required);
-	}
-	if (url->database > 0) {
-		char number[12];
-		(void)snprintf(number, sizeof number, "%u", url->database);
-		const char *const words[] = {"SELECT", number};
-		conn->setup_pending++;
-		is_fine = is_fine && link_send(link, commands_on_required, select_what, 2, words);
-	}
-	const char *const probe[] = {"DEL", "bw:probe"};
-	is_fine = is_fine && link_send(link, commands_on_required, write_what, 2, probe);
-	for (uintptr_t i = 0; i < SETTINGS_COUNT; i++) {
-		const char *const words[] = {"CONFIG", "GET", conn_settings[i].name};
-		is_fine = is_fine && link_send(link, commands_on_setting, (void *)i, 3, words);
-	}
-	for (size_t i = 0; i < REDIS_SCRIPT_COUNT; i++) {
-		is_fine = is_fine && conn_load_script(conn, i, commands_on_loaded) == REDIS_OK;
-	}
-	if (!is_fine) {
-		redis_link_drop(link, "it hung up");
-	}
-}
-
-static void listening_on_message(redisAsyncContext *ac, void *r, void *privdata) {
-	(void)privdata;
-	struct redis_link *link = ac->data;
-	const redisReply *reply = r;
-	if (!link || !reply || reply->type != REDIS_REPLY_ARRAY || reply->elements != 3) {
-		return;
-	}
-	struct redis_conn *conn = conn_of_listening(link);
-	const redisReply *kind = reply->element[0], *text = reply->element[2];
-	if (link->state == REDIS_LINK_SETUP && strcmp(kind->str, "subscribe") == 0) {
-		redis_link_set_ready(link);
-		conn->has_heard = true;
-		conn_on_up(conn);
-	} else if (text->type == REDIS_REPLY_STRING && strcmp(kind->str, "message") == 0) {
-		conn->has_heard = true;
-		struct slice heard = {text->str, text->len};
-		if (!slice_equals(heard, HEARTBEAT_TEXT)) {
-			conn->options.on_heard(heard, conn->options.ctx);
-		}
-	}
-}
-
-static void listening_subscribe(struct redis_link *link) {
-	const char *const words[] = {"SUBSCRIBE", conn_of_listening(link)->channel};
-	if (!link_send(link, listening_on_message, NULL, 2, words)) {
-		redis_link_drop(link, "it hung up");
-	}
-}
-
-/* SUBSCRIBE waits for this: hiredis takes an error reply to it for the end of the connection. */
-static void listening_on_auth(redisAsyncContext *ac, void *reply, void *what) {
-	struct redis_link *link = ac->data;
-	if (link_accepts(link, what, reply)) {
-		listening_subscribe(link);
-	}
-}
-
-static void listening_on_connected(struct redis_link *link) {
-	const struct redis_url *url = &conn_of_listening(link)->options.url;
-	if (!url->password) {
-		listening_subscribe(link);
-	} else if (!link_send_auth(link, url, listening_on_auth)) {
-		redis_link_drop(link, "it hung up");
-	}
+	conn_on_down(redis_conn_of_listening(link), reason);
 }
 
 /* ---- life ---- */
 
 static void conn_free(struct redis_conn *conn) {
 	redis_tls_destroy(conn->tls);
-	conn_forget_settings(conn);
+	redis_setup_forget_settings(conn);
 	redis_url_finish(&conn->options.url);
 	free(conn->channel);
 	free(conn->reason);
@@ -544,12 +310,12 @@ struct redis_conn *redis_conn_create(struct redis_conn_options *take_options, ch
 	conn->commands = (struct redis_link){.loop = loop,
 		.url = &conn->options.url,
 		.tls = conn->tls,
-		.on_connected = commands_on_connected,
+		.on_connected = redis_setup_commands,
 		.on_down = commands_on_down};
 	conn->listening = (struct redis_link){.loop = loop,
 		.url = &conn->options.url,
 		.tls = conn->tls,
-		.on_connected = listening_on_connected,
+		.on_connected = redis_setup_listening,
 		.on_down = listening_on_down};
 	redis_link_start(&conn->commands);
 	redis_link_start(&conn->listening);
