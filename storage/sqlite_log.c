@@ -18,7 +18,7 @@ struct sqlite_log {
 	pthread_mutex_t mutex;
 	pthread_cond_t changed;
 	struct sqlite_batch *waiting, *finished; /* by the mutex */
-	bool is_closing; /* by the mutex */
+	bool is_closing, is_abandoned; /* by the mutex */
 	bool is_under_way; /* the loop's */
 	struct ev_loop *loop;
 	ev_async wake;
@@ -29,10 +29,11 @@ struct sqlite_log {
 /* ---- the worker --------------------------------------------------------------------------------
  */
 
-static struct timespec sqlite_idle_end(void) {
+static struct timespec sqlite_in_ms(long ms) {
 	struct timespec end;
 	(void)clock_gettime(CLOCK_MONOTONIC, &end);
-	end.tv_nsec += SQLITE_IDLE_MS * 1000000L;
+	end.tv_sec += ms / 1000;
+	end.tv_nsec += ms % 1000 * 1000000L;
 	end.tv_sec += end.tv_nsec / 1000000000L;
 	end.tv_nsec %= 1000000000L;
 	return end;
@@ -55,7 +56,7 @@ static struct sqlite_batch *sqlite_take(struct sqlite_log *log) {
 			(void)pthread_cond_wait(&log->changed, &log->mutex);
 			continue;
 		}
-		const struct timespec end = sqlite_idle_end();
+		const struct timespec end = sqlite_in_ms(SQLITE_IDLE_MS);
 		(void)pthread_cond_timedwait(&log->changed, &log->mutex, &end);
 		if (!log->waiting && !log->is_closing) {
 			(void)pthread_mutex_unlock(&log->mutex);
@@ -73,8 +74,18 @@ static void sqlite_give_back(struct sqlite_log *log, struct sqlite_batch *batch)
 	(void)pthread_mutex_lock(&log->mutex);
 	log->finished = batch;
 	(void)pthread_cond_broadcast(&log->changed);
+	bool is_abandoned = log->is_abandoned; /* then there may be no loop any more */
 	(void)pthread_mutex_unlock(&log->mutex);
-	ev_async_send(log->loop, &log->wake);
+	if (!is_abandoned) {
+		ev_async_send(log->loop, &log->wake);
+	}
+}
+
+static void sqlite_log_free(struct sqlite_log *log) {
+	sqlite_file_finish(&log->file);
+	(void)pthread_mutex_destroy(&log->mutex);
+	(void)pthread_cond_destroy(&log->changed);
+	free(log);
 }
 
 static void *sqlite_worker(void *ctx) {
@@ -89,6 +100,10 @@ static void *sqlite_worker(void *ctx) {
 		if (is_failing || sqlite_file_wants_checkpoint(&log->file)) {
 			(void)sqlite_file_checkpoint(&log->file);
 		}
+	}
+	if (log->is_abandoned) { /* it was closed without us */
+		log->done(log->finished, log->ctx);
+		sqlite_log_free(log);
 	}
 	return NULL;
 }
@@ -120,19 +135,40 @@ void sqlite_log_submit(struct sqlite_log *log, struct sqlite_batch *batch) {
 	(void)pthread_mutex_unlock(&log->mutex);
 }
 
-struct sqlite_batch *sqlite_log_wait(struct sqlite_log *log) {
+struct sqlite_batch *sqlite_log_wait(struct sqlite_log *log, double seconds) {
 	if (!log->is_under_way) {
 		return NULL;
 	}
+	const struct timespec end = sqlite_in_ms((long)(seconds * 1000));
+	int result = 0;
 	(void)pthread_mutex_lock(&log->mutex);
-	while (!log->finished) {
-		(void)pthread_cond_wait(&log->changed, &log->mutex);
+	while (!log->finished && result == 0) {
+		result = pthread_cond_timedwait(&log->changed, &log->mutex, &end);
 	}
 	struct sqlite_batch *batch = log->finished;
 	log->finished = NULL;
 	(void)pthread_mutex_unlock(&log->mutex);
-	log->is_under_way = false;
+	log->is_under_way = !batch;
 	return batch;
+}
+
+static void sqlite_stop_listening(struct sqlite_log *log) {
+	ev_ref(log->loop);
+	ev_async_stop(log->loop, &log->wake);
+}
+
+bool sqlite_log_abandon(struct sqlite_log *log, sqlite_log_done_fn *end, void *ctx) {
+	(void)pthread_mutex_lock(&log->mutex);
+	bool is_hanging = log->is_under_way && !log->finished;
+	if (is_hanging) {
+		sqlite_stop_listening(log);
+		log->is_closing = log->is_abandoned = true;
+		log->done = end;
+		log->ctx = ctx;
+		(void)pthread_detach(log->worker);
+	}
+	(void)pthread_mutex_unlock(&log->mutex);
+	return is_hanging;
 }
 
 void sqlite_log_close(struct sqlite_log *log) {
@@ -145,13 +181,9 @@ void sqlite_log_close(struct sqlite_log *log) {
 		(void)pthread_cond_broadcast(&log->changed);
 		(void)pthread_mutex_unlock(&log->mutex);
 		(void)pthread_join(log->worker, NULL);
-		ev_ref(log->loop);
-		ev_async_stop(log->loop, &log->wake);
+		sqlite_stop_listening(log);
 	}
-	sqlite_file_finish(&log->file);
-	(void)pthread_mutex_destroy(&log->mutex);
-	(void)pthread_cond_destroy(&log->changed);
-	free(log);
+	sqlite_log_free(log);
 }
 
 /* The worker must not take the program's signals. */

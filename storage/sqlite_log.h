@@ -66,9 +66,13 @@ struct sqlite_log *sqlite_log_open(const char *path, struct queue_index *index,
 	struct ev_loop *loop, sqlite_log_done_fn *done, void *ctx, char **out_error);
 /* Only while none is under way. The batch comes back through done, from the loop. */
 void sqlite_log_submit(struct sqlite_log *log, struct sqlite_batch *batch);
-/* Waits for the batch under way and gives it back as a result instead of through done; NULL when
- * none is. */
-struct sqlite_batch *sqlite_log_wait(struct sqlite_log *log);
+/* Waits at most so long for the batch under way and gives it back as a result instead of through
+ * done; NULL when none is, or not in time. */
+struct sqlite_batch *sqlite_log_wait(struct sqlite_log *log, double seconds);
+/* Instead of closing it, when the disk hangs: the worker is left alone. If it comes back one day,
+ * it calls end from its own thread with the batch under way, and frees the log. False, and nothing
+ * has happened, when the batch is back or none is under way. */
+bool sqlite_log_abandon(struct sqlite_log *log, sqlite_log_done_fn *end, void *ctx);
 void sqlite_log_close(struct sqlite_log *log);
 
 struct sqlite_batch *sqlite_batch_create(void);

@@ -232,17 +232,20 @@ static void sqlite_answer_stuck_in(struct sqlite_batch *batch) {
 	}
 }
 
-void sqlite_give_up_waiting(struct store_sqlite *sqlite) {
-	if (!sqlite->under_way || sqlite->is_stuck ||
-		store_now_ms(&sqlite->store) - sqlite->submitted_ms < SQLITE_STUCK_MS) {
-		return;
-	}
+static void sqlite_set_stuck(struct store_sqlite *sqlite) {
 	sqlite->is_stuck = true;
 	sqlite_set_available(sqlite, false, "the disk of the SQLite file does not answer");
 	sqlite_answer_stuck_in(sqlite->under_way);
 	struct sqlite_batch *batch;
 	LIST_FOREACH (batch, &sqlite->batches, link) {
 		sqlite_answer_stuck_in(batch);
+	}
+}
+
+void sqlite_give_up_waiting(struct store_sqlite *sqlite) {
+	if (sqlite->under_way && !sqlite->is_stuck &&
+		store_now_ms(&sqlite->store) - sqlite->submitted_ms >= SQLITE_STUCK_MS) {
+		sqlite_set_stuck(sqlite);
 	}
 }
 
@@ -289,24 +292,54 @@ void sqlite_turns_init(struct store_sqlite *sqlite, struct ev_loop *loop) {
 	sqlite_collect(sqlite, false); /* what loading found out of place */
 }
 
-void sqlite_turns_finish(struct store_sqlite *sqlite) {
+/* Returns when nothing is left to write, or to answer. */
+static void sqlite_run_out(struct store_sqlite *sqlite) {
 	bool is_failing = false;
 	for (;;) {
 		store_later_finish(&sqlite->later);
 		bool is_last = sqlite->batches.next == sqlite->batches.prev;
 		if (is_failing && is_last && list_is_empty(&sqlite_filling(sqlite)->waits)) {
-			break; /* only what could not be written is left */
+			return; /* only what could not be written is left */
 		}
 		sqlite_collect(sqlite, false);
 		sqlite_flush(sqlite);
-		struct sqlite_batch *batch = sqlite_log_wait(sqlite->log);
+		double patience_sec = sqlite->is_stuck ? 0 : SQLITE_STUCK_MS / 1000.0;
+		struct sqlite_batch *batch = sqlite_log_wait(sqlite->log, patience_sec);
 		if (batch) {
 			is_failing = batch->new_failed;
 			sqlite_finish_batch(sqlite, batch);
+		} else if (sqlite->under_way && !sqlite->is_stuck) {
+			sqlite_set_stuck(sqlite);
 		} else if (list_is_empty(&sqlite->later.items)) {
-			break;
+			return;
 		}
 	}
+}
+
+bool sqlite_turns_finish(struct store_sqlite *sqlite) {
+	sqlite_run_out(sqlite);
 	ev_clear_pending(sqlite->store.options.loop, &sqlite->flush);
 	ev_timer_stop(sqlite->store.options.loop, &sqlite->patience);
+	return !sqlite->under_way;
+}
+
+static void sqlite_dispose_batch(struct sqlite_batch *batch, const struct sqlite_batch *result) {
+	struct store_later_item *item;
+	while ((item = list_first(&batch->waits, struct store_later_item, link))) {
+		list_remove(&item->link);
+		sqlite_wait_run(container_of(item, struct sqlite_wait, item), result);
+	}
+}
+
+void sqlite_turns_dispose(struct store_sqlite *sqlite, struct sqlite_batch *finished) {
+	if (finished) {
+		sqlite_dispose_batch(finished, finished);
+		sqlite_batch_destroy(finished);
+	}
+	struct sqlite_batch *batch;
+	while ((batch = list_first(&sqlite->batches, struct sqlite_batch, link))) {
+		sqlite_dispose_batch(batch, &sqlite_no_answer);
+		list_remove(&batch->link);
+		sqlite_batch_destroy(batch);
+	}
 }

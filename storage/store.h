@@ -102,7 +102,8 @@ struct store_options {
  * merely away is no error: the store opens unavailable and connects by itself. */
 struct store *store_open(const struct store_options *options, char **out_error);
 /* Ends every operation under way (as STORE_UNAVAILABLE, or as it came out), then frees. The
- * callbacks run inside. */
+ * callbacks run inside. It waits no longer than STORE_DEADLINE_MS for a disk that hangs; should
+ * that answer later, what was under way is written and the file closed then. */
 void store_close(struct store *store);
 
 bool store_is_available(const struct store *store);

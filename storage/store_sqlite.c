@@ -2,6 +2,7 @@
 /* The embedded store: the index in memory, every change of it logged to SQLite before it is
  * answered. */
 #include "storage/store_sqlite.h"
+#include "common/log.h"
 #include "common/mem.h"
 #include "storage/queue_index.h"
 #include <stdlib.h>
@@ -69,16 +70,26 @@ static struct store *sqlite_open(
 	return &sqlite->store;
 }
 
+/* Also the worker's, when the disk of an abandoned store answers after all. */
+static void sqlite_dispose(struct sqlite_batch *finished, void *ctx) {
+	struct store_sqlite *sqlite = ctx;
+	sqlite_turns_dispose(sqlite, finished);
+	queue_index_destroy(sqlite->index);
+	free(sqlite);
+}
+
 static void sqlite_close(struct store *store) {
 	struct store_sqlite *sqlite = sqlite_of(store);
-	sqlite_turns_finish(sqlite);
-	sqlite_log_close(sqlite->log);
-	queue_index_destroy(sqlite->index);
-	struct sqlite_batch *batch, *tmp;
-	LIST_FOREACH_SAFE (batch, tmp, &sqlite->batches, link) {
-		sqlite_batch_destroy(batch);
+	while (!sqlite_turns_finish(sqlite)) {
+		sqlite->is_abandoned = true;
+		if (sqlite_log_abandon(sqlite->log, sqlite_dispose, sqlite)) {
+			log_error("closed without its last writes: the disk of the SQLite file hangs");
+			return;
+		}
+		sqlite->is_abandoned = false;
 	}
-	free(sqlite);
+	sqlite_log_close(sqlite->log);
+	sqlite_dispose(NULL, sqlite);
 }
 
 static bool sqlite_is_available(const struct store *store) {
@@ -253,7 +264,8 @@ static void sqlite_inherit(const struct queue_put *heir, uint32_t from) {
 static void sqlite_wake_late(const struct sqlite_wait_put *waiting) {
 	const struct store_options *options = &waiting->wait.sqlite->store.options;
 	const struct store_put_result *result = &waiting->put.result;
-	if (waiting->wait.is_answered && result->is_stored && result->is_here && options->on_woken) {
+	bool is_late = waiting->wait.is_answered && !waiting->wait.sqlite->is_abandoned;
+	if (is_late && result->is_stored && result->is_here && options->on_woken) {
 		const struct store_wake wake = {.kind = STORE_WAKE_MESSAGES, .device = waiting->put.device};
 		options->on_woken(&wake, options->ctx);
 	}

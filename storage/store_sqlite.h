@@ -28,6 +28,7 @@ struct store_sqlite {
 	int64_t submitted_ms; /* the batch under way */
 	bool is_available;
 	bool is_stuck; /* the batch under way takes too long */
+	bool is_abandoned; /* closed while it did: nobody is told any more */
 };
 
 struct sqlite_wait;
@@ -50,8 +51,11 @@ struct sqlite_wait {
 };
 
 void sqlite_turns_init(struct store_sqlite *sqlite, struct ev_loop *loop);
-/* Ends what is under way and what waits, as far as the disk lets it. */
-void sqlite_turns_finish(struct store_sqlite *sqlite);
+/* Ends what is under way and what waits, as far as the disk lets it. False when that hangs:
+ * everything is answered, but the worker still uses what belongs to the batch under way. */
+bool sqlite_turns_finish(struct store_sqlite *sqlite);
+/* What is left, when the worker is done; finished is the batch that was under way. */
+void sqlite_turns_dispose(struct store_sqlite *sqlite, struct sqlite_batch *finished);
 /* The log's: a batch came back. ctx is the store. */
 void sqlite_on_batch(struct sqlite_batch *batch, void *ctx);
 

@@ -459,6 +459,37 @@ static void a_hanging_disk_holds_nobody_up(void **state) {
 	assert_string_equal(world->bodies[2], "after");
 }
 
+static void closing_does_not_wait_for_a_hanging_disk(void **state) {
+	struct world *world = *state;
+	world_open(world, sqlite_url, NULL);
+	struct device_id device = new_device();
+	struct subscription_id subscription = subscribe(world, device, 1);
+	const struct store_put what = {.device = device,
+		.subscription = subscription,
+		.ttl_sec = 60,
+		.urgency = URGENCY_NORMAL,
+		.topic = slice_of("topic"),
+		.body = slice_of("under way")};
+	atomic_store(&disk_hangs, true);
+	CALL(world, store_put(world->store, &what, on_put, world));
+	world_run(world, 0.01);
+	CALL(world, store_put(world->store, &what, on_put, world)); /* behind it, replaces it */
+	ev_tstamp began = ev_time();
+	world_close(world);
+	assert_true(ev_time() - began < STORE_DEADLINE_MS / 1000.0);
+	assert_int_equal(world->put.outcome, STORE_UNAVAILABLE);
+	atomic_store(&disk_hangs, false);
+	/* Now it ends what was under way, and gives the file back. */
+	char *error = NULL;
+	for (int i = 0; i < 100 && !world->store; i++) {
+		free(error);
+		world_open(world, sqlite_url, &error);
+		(void)poll(NULL, 0, world->store ? 0 : 50);
+	}
+	assert_non_null(world->store);
+	expect_queue(world, device, "under way");
+}
+
 /* ---- kill -9 ---- */
 
 enum { KILL_ROUNDS = 8, KILL_IN_FLIGHT = 16 };
@@ -648,6 +679,7 @@ int main(void) {
 		TEST(a_failed_write_undoes_the_put_and_all_it_did),
 		TEST(a_full_disk_can_be_drained),
 		TEST(a_hanging_disk_holds_nobody_up),
+		TEST(closing_does_not_wait_for_a_hanging_disk),
 		TEST(a_kill_loses_nothing_and_brings_nothing_back),
 	};
 	int failed = cmocka_run_group_tests(tests, NULL, NULL);
