@@ -29,6 +29,7 @@ enum {
 	SERVER_FEW_FILES = 10000,
 	SERVER_SPARE_FILES = 128,
 	SERVER_TLS_DEVICE_FILES = 3, /* its socket and a pair to libwebsockets */
+	SERVER_TWICE_SEC = 1,
 	SERVER_GRACE_SEC = 6, /* for requests under way, beyond drain_seconds */
 };
 
@@ -61,6 +62,7 @@ struct server {
 	ev_timer every_second, at_deadline;
 	unsigned seconds;
 	int files; /* the limit of open files; 0: unknown */
+	double stopping_since;
 	bool is_drained;
 };
 
@@ -502,9 +504,14 @@ static void server_on_deadline(struct ev_loop *loop, ev_timer *timer, int events
 
 static void server_stop(struct server *server, double drain_sec) {
 	if (server->state == SERVER_STOPPING) {
-		ev_break(server->loop, EVBREAK_ALL); /* asked twice */
+		/* Asked twice. A Ctrl-C comes twice by itself: from the terminal and from the supervisor.
+		 */
+		if (ev_now(server->loop) - server->stopping_since > SERVER_TWICE_SEC) {
+			ev_break(server->loop, EVBREAK_ALL);
+		}
 		return;
 	}
+	server->stopping_since = ev_now(server->loop);
 	server_enter(server, SERVER_STOPPING);
 	push_service_stop(server->push);
 	http_server_stop(server->http);

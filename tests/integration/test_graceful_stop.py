@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """SIGTERM: requests under way are answered, devices are dropped without a Close frame, the end is clean."""
 
+import os
 import signal
 import time
 
@@ -93,3 +94,26 @@ def test_port_is_free_at_once(start_relay):
         connection = relay.connect()
         connection.request("GET", "/health")
         relay.restart()
+
+
+def test_ctrl_c_with_workers(start_relay, start_redis):
+    """A terminal sends SIGINT to every process of a job, and the first of them passes it on as well: once is once."""
+    redis = start_redis()
+    relay = start_relay(f"fault:{redis.url}?put=delay-500", workers=2)
+    _, _, endpoint = relay.subscribed()
+    connections = [relay.connect() for _ in range(4)]
+    for connection in connections:
+        connection.send_request("POST", path_of(endpoint), [("TTL", "60")], b"x")
+
+    def queued():
+        return sum(redis.command("ZCARD", key) for key in redis.command("KEYS", "bw:*:q"))
+
+    wait_until(lambda: queued() == 4, 5, "all requests under way")
+    with open(f"/proc/{relay.process.pid}/task/{relay.process.pid}/children", encoding="ascii") as children:
+        workers = [int(pid) for pid in children.read().split()]
+    assert len(workers) == 2
+    for pid in [*workers, relay.process.pid]:
+        os.kill(pid, signal.SIGINT)
+    for connection in connections:
+        assert_accepted(connection.read_response())
+    relay.stop()
