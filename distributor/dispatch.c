@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What comes from the relay, and what is to be told to the targets; queues do the rest. */
 #include "distributor/dispatch.h"
+#include "common/autopush.h"
 #include "common/cleanup.h"
 #include "common/log.h"
 #include "common/mem.h"
@@ -10,6 +11,13 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+
+void dispatch_note(struct dispatch *dispatch, const char *what,
+	const struct registration *registration, size_t bytes, const char *detail) {
+	if (dispatch->options.noted) {
+		dispatch->options.noted(what, registration, bytes, detail, dispatch->options.ctx);
+	}
+}
 
 static void dispatch_on_spread(struct alarm *alarm, void *ctx) {
 	struct dispatch *dispatch = ctx;
@@ -184,6 +192,7 @@ static void dispatch_accept(struct dispatch *dispatch, const struct registration
 	message->sequence = dispatch->next_sequence++;
 	(void)snprintf(message->id, sizeof message->id, "%016" PRIx64, message->sequence);
 	registrations_note_push(dispatch->options.registrations, registration, false);
+	dispatch_note(dispatch, "push", registration, message->bytes, urgency_name(message->urgency));
 	dispatch_queue_add(queue, message);
 	dispatch_queue_pump(queue);
 }
@@ -199,11 +208,16 @@ void dispatch_push(
 	const struct registration *registration = channel->registration;
 	if (!registration || dispatch_is_useless(registration, n)) {
 		dispatch->status.dropped++;
+		if (registration) {
+			dispatch_note(dispatch, "dropped", registration, n->body.len,
+				registration->is_blocked ? "blocked" : "apps take 1 to 4096 bytes");
+		}
 		dispatch_ack_at_once(channel, n);
 		return;
 	}
 	if (delivered_has(dispatch->delivered, registration->number, n->version)) {
 		dispatch->status.duplicates++;
+		dispatch_note(dispatch, "duplicate", registration, n->body.len, "");
 		dispatch_ack_at_once(channel, n);
 		return;
 	}
@@ -272,13 +286,27 @@ void dispatch_dismiss(
 	dispatch_queue_release(queue);
 }
 
+/* What waits for a retry goes out now. */
+static void dispatch_queue_wake(struct dispatch_queue *queue) {
+	alarm_stop(&queue->retry);
+	queue->step = 0;
+	dispatch_queue_pump(queue);
+}
+
 void dispatch_service_appeared(
 	struct dispatch *dispatch, enum registration_kind kind, const char *service) {
 	struct dispatch_queue *queue = dispatch_queue_of(dispatch, kind, service, false);
 	if (queue) {
-		alarm_stop(&queue->retry);
-		queue->step = 0;
-		dispatch_queue_pump(queue);
+		dispatch_queue_wake(queue);
+	}
+}
+
+void dispatch_kind_appeared(struct dispatch *dispatch, enum registration_kind kind) {
+	struct dispatch_queue *queue;
+	for (size_t at = 0; (queue = hashmap_next(dispatch->queues, &at));) {
+		if (queue->kind == kind) {
+			dispatch_queue_wake(queue);
+		}
 	}
 }
 

@@ -75,6 +75,7 @@ void dispatch_set_target(struct dispatch *dispatch, enum registration_kind kind,
 /* A service is there now (took its bus name, registered): what waits for it goes out. */
 void dispatch_service_appeared(
 	struct dispatch *dispatch, enum registration_kind kind, const char *service);
+void dispatch_kind_appeared(struct dispatch *dispatch, enum registration_kind kind);
 
 /* Decrypts what came for a HOOK or NAMED registration. False with a reason ("not encrypted", …);
  * fresh memory with a NUL behind. */
@@ -96,12 +97,18 @@ struct accounts;
 struct account;
 struct disk;
 struct link_notification;
+/* One thing that happened to a push, in a word: "push" (came), "taken", "waiting" (`detail` says
+ * why), "dropped", "duplicate", "expired". */
+typedef void dispatch_noted_fn(const char *what, const struct registration *registration,
+	size_t bytes, const char *detail, void *ctx);
 struct dispatch_options {
 	struct alarms *alarms;
 	struct accounts *accounts; /* acknowledgements go to their links */
 	struct registrations *registrations;
 	struct disk *disk;
 	const char *state_dir; /* queue/ and delivered.json lie there; copied */
+	dispatch_noted_fn *noted; /* NULL: nobody listens */
+	void *ctx;
 };
 struct dispatch *dispatch_create(const struct dispatch_options *options);
 /* Reads the journal and what was delivered; after registrations_load(). */

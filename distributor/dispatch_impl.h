@@ -66,6 +66,8 @@ struct dispatch {
 	bool is_started, is_journal_full;
 };
 
+void dispatch_note(struct dispatch *dispatch, const char *what,
+	const struct registration *registration, size_t bytes, const char *detail);
 struct dispatch_queue *dispatch_queue_of(
 	struct dispatch *dispatch, enum registration_kind kind, const char *service, bool make);
 struct dispatch_entry *dispatch_entry_of(

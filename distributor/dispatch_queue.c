@@ -280,15 +280,20 @@ static void dispatch_delivered(struct dispatch_flight *flight, enum dispatch_out
 		dispatch_drop(dispatch, message);
 	} else if (outcome == DISPATCH_TAKEN) {
 		dispatch->status.taken++;
+		dispatch_note(dispatch, "taken", message->registration, message->bytes, "");
 		dispatch_succeeded(flight->queue);
 		dispatch_took(dispatch, message);
 	} else if (outcome == DISPATCH_REFUSED && ++message->attempts >= DISPATCH_REFUSED_MAX) {
 		log_warn("push is given up after %d attempts service=%s reason=\"%s\"",
 			DISPATCH_REFUSED_MAX, flight->queue->service, dispatch_outcome_name(outcome));
 		dispatch->status.dropped++;
+		dispatch_note(dispatch, "dropped", message->registration, message->bytes,
+			dispatch_outcome_name(outcome));
 		dispatch_succeeded(flight->queue);
 		dispatch_took(dispatch, message);
 	} else {
+		dispatch_note(dispatch, "waiting", message->registration, message->bytes,
+			dispatch_outcome_name(outcome));
 		dispatch_failed(flight->queue, outcome);
 	}
 }
@@ -365,6 +370,7 @@ static void dispatch_pump_message(struct dispatch_queue *queue, struct message *
 	}
 	if (message->expires_boot_ms <= clock_boot_ms()) {
 		queue->dispatch->status.expired++;
+		dispatch_note(queue->dispatch, "expired", message->registration, message->bytes, "");
 		dispatch_ack(queue->dispatch, message);
 		dispatch_drop(queue->dispatch, message);
 		return;

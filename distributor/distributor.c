@@ -7,6 +7,7 @@
 #include "common/log.h"
 #include "common/mem.h"
 #include "distributor/action/notify.h"
+#include "distributor/bus/control.h"
 #include "distributor/bus/unifiedpush.h"
 #include "distributor/disk.h"
 #include "distributor/link/heartbeat.h"
@@ -32,13 +33,15 @@ struct distributor {
 	struct disk *disk;
 	struct state_file *state;
 	struct heartbeats *heartbeats;
-	struct bus *session_bus, *system_bus;
+	struct bus *session_bus, *control_bus, *system_bus;
 	struct network *network;
 	struct power *power;
 	struct accounts *accounts;
 	struct registrations *registrations;
 	struct dispatch *dispatch;
 	struct unifiedpush *unifiedpush;
+	struct control *control;
+	struct history *history;
 	struct notify *notify;
 	struct hooks *hooks;
 	struct alarm notice; /* the relay is out of reach for long */
@@ -154,9 +157,17 @@ static void distributor_watch_link(struct distributor *d, enum link_state state)
 
 static void distributor_on_entered(struct account *account, enum link_state state, void *ctx) {
 	struct distributor *d = ctx;
-	if (account == accounts_present(d->accounts)) {
-		distributor_watch_link(d, state);
-		distributor_update_status(d);
+	struct link_status status;
+	if (account != accounts_present(d->accounts)) {
+		return;
+	}
+	link_status(account->relay, &status);
+	distributor_watch_link(d, state);
+	distributor_update_status(d);
+	if (state == LINK_UP || state == LINK_OFFLINE || state == LINK_WAITING ||
+		state == LINK_REFUSED || state == LINK_STOPPED) { /* what lasts */
+		history_add(d->history, link_state_name(state), 0, NULL, 0, status.reason);
+		control_changed(d->control);
 	}
 }
 
@@ -173,6 +184,12 @@ static void distributor_on_greeted(
 	if (d->catch_up_why && account == accounts_present(d->accounts)) {
 		alarm_set(&d->catch_up, DISTRIBUTOR_CATCH_UP_MS, ALARM_SLACK_DEADLINE_MS);
 	}
+}
+
+static void distributor_on_noted(const char *what, const struct registration *registration,
+	size_t bytes, const char *detail, void *ctx) {
+	struct distributor *d = ctx;
+	history_add(d->history, what, registration->number, registration->service, bytes, detail);
 }
 
 static void distributor_on_notified(
@@ -342,7 +359,9 @@ static bool distributor_open_core(struct distributor *d) {
 		.accounts = d->accounts,
 		.registrations = d->registrations,
 		.disk = d->disk,
-		.state_dir = d->config->state_dir};
+		.state_dir = d->config->state_dir,
+		.noted = distributor_on_noted,
+		.ctx = d};
 	d->dispatch = dispatch_create(&dispatch);
 	if (!distributor_load_state(d)) {
 		return false;
@@ -392,6 +411,26 @@ static enum distributor_result distributor_open_bus(struct distributor *d) {
 		return DISTRIBUTOR_FAILED;
 	}
 	return DISTRIBUTOR_OK;
+}
+
+/* On a connection of its own; apps are served without it, too. */
+static void distributor_open_control(struct distributor *d) {
+	if (!d->session_bus) {
+		return;
+	}
+	int result = bus_open(d->loop, BUS_SESSION, "bellwire-control", distributor_on_bus_lost, d,
+		&d->control_bus);
+	struct control_options options = {.bus = d->control_bus,
+		.alarms = d->alarms,
+		.distributor = d,
+		.history = d->history};
+	if (result >= 0) {
+		result = control_open(&options, &d->control);
+	}
+	if (result < 0) {
+		log_warn("the management interface is not there error=\"%s\": `bellwire status` will not work",
+			strerror(-result));
+	}
 }
 
 static bool distributor_connect_bus(struct distributor *d) {
@@ -455,6 +494,7 @@ static enum distributor_result distributor_open(
 		return DISTRIBUTOR_FAILED;
 	}
 	d->hooks = hooks_open(&options);
+	distributor_open_control(d);
 	enum distributor_result result = distributor_open_bus(d);
 	if (result == DISTRIBUTOR_OK) {
 		distributor_start(d);
@@ -469,6 +509,7 @@ enum distributor_result distributor_create(struct ev_loop *loop, const struct co
 	d->config = config;
 	d->lock = -1;
 	d->catch_up_why = "start";
+	d->history = history_create();
 	d->alarms = alarms_create(loop);
 	alarm_init(&d->notice, d->alarms, distributor_on_notice, d);
 	alarm_init(&d->catch_up, d->alarms, distributor_on_catch_up, d);
@@ -487,6 +528,7 @@ void distributor_destroy(struct distributor *d) {
 		return;
 	}
 	unifiedpush_close(d->unifiedpush);
+	control_close(d->control);
 	hooks_close(d->hooks);
 	if (d->accounts) {
 		accounts_stop(d->accounts);
@@ -505,10 +547,12 @@ void distributor_destroy(struct distributor *d) {
 	network_close(d->network);
 	notify_close(d->notify);
 	bus_close(d->session_bus);
+	bus_close(d->control_bus);
 	bus_close(d->system_bus);
 	alarm_stop(&d->notice);
 	alarm_stop(&d->catch_up);
 	alarms_destroy(d->alarms);
+	history_destroy(d->history);
 	free(d->configured_relay);
 	if (d->lock >= 0) {
 		(void)close(d->lock);
@@ -539,6 +583,7 @@ void distributor_pause(struct distributor *d, bool is_paused) {
 		return;
 	}
 	d->is_paused = is_paused;
+	control_changed(d->control);
 	log_info(is_paused ? "paused" : "resumed");
 	if (is_paused) {
 		accounts_stop(d->accounts);

@@ -10,7 +10,19 @@ static const struct {
 	int (*run)(int argc, char **argv);
 	const char *help;
 } commands[] = {
-	{"listen", listen_command, "connect to a relay, print its pushes as they come"},
+	{"login", login_command, "set the relay of this device, after checking it"},
+	{"status", status_command, "how the distributor is connected, and if not, why"},
+	{"apps", apps_command, "who gets pushes on this device"},
+	{"log", log_command, "the distributor's last events"},
+	{"register", register_command, "get a push URL of your own"},
+	{"unregister", unregister_command, "give up a registration"},
+	{"block", block_command, "drop the pushes of a registration"},
+	{"unblock", unblock_command, "let them come again"},
+	{"pause", pause_command, "disconnect until resumed"},
+	{"resume", resume_command, "connect again"},
+	{"reconnect", reconnect_command, "try to connect now"},
+	{"move", move_command, "move everything to another relay"},
+	{"listen", listen_command, "print pushes as they come, of the distributor or of a relay"},
 	{"send", send_command, "send a message to a push URL"},
 	{"vapid", vapid_command, "make or show the key that signs what a sender sends"},
 };
@@ -20,7 +32,7 @@ enum { COMMANDS_COUNT = sizeof commands / sizeof *commands };
 static void main_usage(FILE *out) {
 	(void)fputs("usage: bellwire COMMAND [OPTION...]\n\n", out);
 	for (size_t i = 0; i < COMMANDS_COUNT; i++) {
-		(void)fprintf(out, "  %-8s %s\n", commands[i].name, commands[i].help);
+		(void)fprintf(out, "  %-10s %s\n", commands[i].name, commands[i].help);
 	}
 	(void)fputs("\nbellwire COMMAND --help explains a command; bellwire --version prints the "
 				"version.\n",

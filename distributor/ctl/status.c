@@ -1,0 +1,195 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* `bellwire status`, `apps` and `log`: what the daemon tells about itself. */
+#include "distributor/ctl/commands.h"
+#include "distributor/ctl/daemon.h"
+#include "distributor/ctl/words.h"
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+enum { STATUS_NOT_CONNECTED = 3 };
+
+static const char status_usage[] =
+	"usage: bellwire status [--json]   how the distributor is connected, and if not, why\n"
+	"       bellwire apps [--json]     who gets pushes on this device\n"
+	"       bellwire log [--json]      the last events, oldest first\n"
+	"\n"
+	"Exit status of status: 0 when connected, 3 when not, 1 when the distributor does not run.\n";
+
+/* --json alone is known. 0 to go on; else the exit status plus one. */
+static int status_parse(int argc, char **argv, bool *out_json) {
+	for (int i = 1; i < argc; i++) {
+		if (strcmp(argv[i], "--json") == 0) {
+			*out_json = true;
+		} else if (strcmp(argv[i], "--help") == 0 || strcmp(argv[i], "-h") == 0) {
+			(void)fputs(status_usage, stdout);
+			return 1 + COMMAND_OK;
+		} else {
+			(void)fputs(status_usage, stderr);
+			return 1 + COMMAND_USAGE;
+		}
+	}
+	return 0;
+}
+
+static void status_print_link(const json_t *status) {
+	char since[WORDS_MAX], next[WORDS_MAX], heard[WORDS_MAX], trip[WORDS_MAX], beat[WORDS_MAX];
+	bool is_up = strcmp(daemon_text(status, "state"), "up") == 0;
+	words_time(daemon_number(status, "since_ms"), since);
+	words_duration(daemon_number(status, "next_attempt_ms"), next);
+	words_duration(daemon_number(status, "last_heard_ms"), heard);
+	words_duration(daemon_number(status, "round_trip_ms"), trip);
+	words_duration(daemon_number(status, "heartbeat_ms"), beat);
+	if (is_up) {
+		printf("connected to %s (%s) since %s\n", daemon_text(status, "relay"),
+			daemon_text(status, "peer"), since);
+		printf("heartbeat after %s of silence%s%s%s%s\n", beat, heard[0] ? ", last heard " : "",
+			heard, heard[0] ? " ago" : "", "");
+		if (trip[0]) {
+			printf("round trip %s, %" PRId64 " reconnections since the start\n", trip,
+				daemon_number(status, "reconnects"));
+		}
+		return;
+	}
+	printf("not connected%s%s: %s\n", daemon_text(status, "relay")[0] ? " to " : "",
+		daemon_text(status, "relay"), daemon_text(status, "reason"));
+	printf("%s since %s", daemon_text(status, "state"), since);
+	if (next[0]) {
+		printf(", next attempt in %s", next);
+	}
+	(void)putchar('\n');
+}
+
+static void status_print(const json_t *status) {
+	status_print_link(status);
+	printf("%s, %s network%s; messages below urgency %s wait at the relay\n",
+		daemon_bool(status, "on_mains")		 ? "on mains"
+		: daemon_bool(status, "battery_low") ? "on battery, low"
+											 : "on battery",
+		daemon_bool(status, "metered") ? "metered" : "unmetered",
+		daemon_bool(status, "power_saver") ? ", power saver" : "",
+		daemon_text(status, "min_urgency"));
+	printf("%" PRId64 " registrations; since the start %" PRId64 " pushes received, %" PRId64
+		   " taken, %" PRId64 " dropped, %" PRId64 " expired\n",
+		daemon_number(status, "registrations"), daemon_number(status, "received"),
+		daemon_number(status, "taken"), daemon_number(status, "dropped"),
+		daemon_number(status, "expired"));
+	if (daemon_number(status, "waiting") > 0) {
+		printf("%" PRId64 " wait for their app (%" PRId64
+			   " of them kept on disk); see: bellwire apps\n",
+			daemon_number(status, "waiting"), daemon_number(status, "kept_on_disk"));
+	}
+	if (daemon_number(status, "former_relays") > 0) {
+		printf(
+			"%" PRId64 " former relay is still drained\n", daemon_number(status, "former_relays"));
+	}
+}
+
+int status_command(int argc, char **argv) {
+	bool json = false;
+	json_t *status = NULL;
+	int result = status_parse(argc, argv, &json);
+	if (result > 0) {
+		return result - 1;
+	}
+	result = daemon_ask("Status", &status);
+	if (result != COMMAND_OK) {
+		return result;
+	}
+	bool is_up = strcmp(daemon_text(status, "state"), "up") == 0;
+	if (json) {
+		return !command_print_json(status) ? COMMAND_FAILED
+			   : is_up					   ? COMMAND_OK
+										   : STATUS_NOT_CONNECTED;
+	}
+	status_print(status);
+	json_decref(status);
+	return is_up ? COMMAND_OK : STATUS_NOT_CONNECTED;
+}
+
+/* ---- apps ---- */
+
+static void apps_print_one(const json_t *app) {
+	char pushed[WORDS_MAX];
+	bool is_app = strcmp(daemon_text(app, "kind"), "app") == 0;
+	words_time(daemon_number(app, "pushed_ms"), pushed);
+	printf("%6" PRId64 "  %-5s  %-32s  %6" PRId64 "  %-16s", daemon_number(app, "number"),
+		daemon_text(app, "kind"), daemon_text(app, is_app ? "service" : "name"),
+		daemon_number(app, "pushes"), pushed);
+	if (daemon_bool(app, "blocked")) {
+		printf("  blocked");
+	}
+	if (daemon_number(app, "waiting") > 0) {
+		printf("  %" PRId64 " waiting%s%s", daemon_number(app, "waiting"),
+			daemon_text(app, "reason")[0] ? ": " : "", daemon_text(app, "reason"));
+	}
+	if (daemon_text(app, "description")[0]) {
+		printf("  %s", daemon_text(app, "description"));
+	}
+	(void)putchar('\n');
+}
+
+int apps_command(int argc, char **argv) {
+	bool json = false;
+	json_t *apps = NULL;
+	int result = status_parse(argc, argv, &json);
+	if (result > 0) {
+		return result - 1;
+	}
+	result = daemon_ask("List", &apps);
+	if (result != COMMAND_OK) {
+		return result;
+	}
+	if (json) {
+		return command_print_json(apps) ? COMMAND_OK : COMMAND_FAILED;
+	}
+	if (json_array_size(apps) == 0) {
+		(void)puts(
+			"Nothing is registered. Apps register by themselves; see also: bellwire register");
+	} else {
+		printf("%6s  %-5s  %-32s  %6s  %-16s\n", "number", "kind", "service or name", "pushes",
+			"last push");
+	}
+	for (size_t i = 0; i < json_array_size(apps); i++) {
+		apps_print_one(json_array_get(apps, i));
+	}
+	json_decref(apps);
+	return COMMAND_OK;
+}
+
+/* ---- log ---- */
+
+static void log_print_one(const json_t *event) {
+	char time[WORDS_MAX];
+	words_time(daemon_number(event, "time_ms"), time);
+	printf("%s  %-9s", time, daemon_text(event, "event"));
+	if (daemon_number(event, "number") > 0) {
+		printf("  %s (%" PRId64 ")", daemon_text(event, "name"), daemon_number(event, "number"));
+		printf("  %" PRId64 " bytes", daemon_number(event, "bytes"));
+	}
+	printf("%s%s\n", daemon_text(event, "detail")[0] ? "  " : "", daemon_text(event, "detail"));
+}
+
+int log_command(int argc, char **argv) {
+	bool json = false;
+	json_t *events = NULL;
+	int result = status_parse(argc, argv, &json);
+	if (result > 0) {
+		return result - 1;
+	}
+	result = daemon_ask("Log", &events);
+	if (result != COMMAND_OK) {
+		return result;
+	}
+	bool good = true;
+	for (size_t i = 0; i < json_array_size(events) && good; i++) {
+		json_t *event = json_array_get(events, i);
+		if (json) {
+			good = command_print_json(json_incref(event));
+		} else {
+			log_print_one(event);
+		}
+	}
+	json_decref(events);
+	return good ? COMMAND_OK : COMMAND_FAILED;
+}
