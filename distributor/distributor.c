@@ -418,17 +418,16 @@ static void distributor_open_control(struct distributor *d) {
 	if (!d->session_bus) {
 		return;
 	}
-	int result = bus_open(d->loop, BUS_SESSION, "bellwire-control", distributor_on_bus_lost, d,
-		&d->control_bus);
-	struct control_options options = {.bus = d->control_bus,
-		.alarms = d->alarms,
-		.distributor = d,
-		.history = d->history};
+	int result = bus_open(
+		d->loop, BUS_SESSION, "bellwire-control", distributor_on_bus_lost, d, &d->control_bus);
+	struct control_options options = {
+		.bus = d->control_bus, .alarms = d->alarms, .distributor = d, .history = d->history};
 	if (result >= 0) {
 		result = control_open(&options, &d->control);
 	}
 	if (result < 0) {
-		log_warn("the management interface is not there error=\"%s\": `bellwire status` will not work",
+		log_warn(
+			"the management interface is not there error=\"%s\": `bellwire status` will not work",
 			strerror(-result));
 	}
 }
