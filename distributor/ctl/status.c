@@ -2,7 +2,7 @@
 /* `bellwire status`, `apps` and `log`: what the daemon tells about itself. */
 #include "distributor/ctl/commands.h"
 #include "distributor/ctl/daemon.h"
-#include "distributor/ctl/words.h"
+#include "distributor/ctl/readable.h"
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
@@ -33,13 +33,14 @@ static int status_parse(int argc, char **argv, bool *out_json) {
 }
 
 static void status_print_link(const json_t *status) {
-	char since[WORDS_MAX], next[WORDS_MAX], heard[WORDS_MAX], trip[WORDS_MAX], beat[WORDS_MAX];
+	char since[READABLE_MAX], next[READABLE_MAX], heard[READABLE_MAX], trip[READABLE_MAX],
+		beat[READABLE_MAX];
 	bool is_up = strcmp(daemon_text(status, "state"), "up") == 0;
-	words_time(daemon_number(status, "since_ms"), since);
-	words_duration(daemon_number(status, "next_attempt_ms"), next);
-	words_duration(daemon_number(status, "last_heard_ms"), heard);
-	words_duration(daemon_number(status, "round_trip_ms"), trip);
-	words_duration(daemon_number(status, "heartbeat_ms"), beat);
+	readable_time(daemon_number(status, "since_ms"), since);
+	readable_duration(daemon_number(status, "next_attempt_ms"), next);
+	readable_duration(daemon_number(status, "last_heard_ms"), heard);
+	readable_duration(daemon_number(status, "round_trip_ms"), trip);
+	readable_duration(daemon_number(status, "heartbeat_ms"), beat);
 	if (is_up) {
 		printf("connected to %s (%s) since %s\n", daemon_text(status, "relay"),
 			daemon_text(status, "peer"), since);
@@ -110,9 +111,9 @@ int status_command(int argc, char **argv) {
 /* ---- apps ---- */
 
 static void apps_print_one(const json_t *app) {
-	char pushed[WORDS_MAX];
+	char pushed[READABLE_MAX];
 	bool is_app = strcmp(daemon_text(app, "kind"), "app") == 0;
-	words_time(daemon_number(app, "pushed_ms"), pushed);
+	readable_time(daemon_number(app, "pushed_ms"), pushed);
 	printf("%6" PRId64 "  %-5s  %-32s  %6" PRId64 "  %-16s", daemon_number(app, "number"),
 		daemon_text(app, "kind"), daemon_text(app, is_app ? "service" : "name"),
 		daemon_number(app, "pushes"), pushed);
@@ -160,8 +161,8 @@ int apps_command(int argc, char **argv) {
 /* ---- log ---- */
 
 static void log_print_one(const json_t *event) {
-	char time[WORDS_MAX];
-	words_time(daemon_number(event, "time_ms"), time);
+	char time[READABLE_MAX];
+	readable_time(daemon_number(event, "time_ms"), time);
 	printf("%s  %-9s", time, daemon_text(event, "event"));
 	if (daemon_number(event, "number") > 0) {
 		printf("  %s (%" PRId64 ")", daemon_text(event, "name"), daemon_number(event, "number"));

@@ -1,0 +1,61 @@
+# SPDX-License-Identifier: Apache-2.0
+# fish completion for bellwire
+complete -c bellwire -f
+complete -c bellwire -n __fish_use_subcommand -a login -d 'set the relay of this device, after checking it'
+complete -c bellwire -n __fish_use_subcommand -a status -d 'how the distributor is connected, and if not, why'
+complete -c bellwire -n __fish_use_subcommand -a apps -d 'who gets pushes on this device'
+complete -c bellwire -n __fish_use_subcommand -a log -d 'the last events of the distributor'
+complete -c bellwire -n __fish_use_subcommand -a register -d 'get a push URL of your own'
+complete -c bellwire -n __fish_use_subcommand -a unregister -d 'give up a registration'
+complete -c bellwire -n __fish_use_subcommand -a block -d 'drop the pushes of a registration'
+complete -c bellwire -n __fish_use_subcommand -a unblock -d 'let them come again'
+complete -c bellwire -n __fish_use_subcommand -a pause -d 'disconnect until resumed'
+complete -c bellwire -n __fish_use_subcommand -a resume -d 'connect again'
+complete -c bellwire -n __fish_use_subcommand -a reconnect -d 'try to connect now'
+complete -c bellwire -n __fish_use_subcommand -a move -d 'move everything to another relay'
+complete -c bellwire -n __fish_use_subcommand -a listen -d 'print pushes as they come, of the distributor or of a relay'
+complete -c bellwire -n __fish_use_subcommand -a send -d 'send a message to a push URL'
+complete -c bellwire -n __fish_use_subcommand -a vapid -d 'make or show the key that signs what a sender sends'
+complete -c bellwire -n '__fish_seen_subcommand_from login' -l config -r -F
+complete -c bellwire -n '__fish_seen_subcommand_from login' -l ca -r -F
+complete -c bellwire -n '__fish_seen_subcommand_from login' -l insecure
+complete -c bellwire -n '__fish_seen_subcommand_from login' -l no-check
+complete -c bellwire -n '__fish_seen_subcommand_from login' -l no-start
+complete -c bellwire -n '__fish_seen_subcommand_from login' -l json
+complete -c bellwire -n '__fish_seen_subcommand_from listen' -l relay -x
+complete -c bellwire -n '__fish_seen_subcommand_from listen' -l state -r -F
+complete -c bellwire -n '__fish_seen_subcommand_from listen' -l no-state
+complete -c bellwire -n '__fish_seen_subcommand_from listen' -l vapid-key -x
+complete -c bellwire -n '__fish_seen_subcommand_from listen' -l count -x
+complete -c bellwire -n '__fish_seen_subcommand_from listen' -l no-ack
+complete -c bellwire -n '__fish_seen_subcommand_from listen' -l raw
+complete -c bellwire -n '__fish_seen_subcommand_from listen' -l ca -r -F
+complete -c bellwire -n '__fish_seen_subcommand_from listen' -l insecure
+complete -c bellwire -n '__fish_seen_subcommand_from send' -l message -x
+complete -c bellwire -n '__fish_seen_subcommand_from send' -l file -r -F
+complete -c bellwire -n '__fish_seen_subcommand_from send' -l p256dh -x
+complete -c bellwire -n '__fish_seen_subcommand_from send' -l auth -x
+complete -c bellwire -n '__fish_seen_subcommand_from send' -l pad -x
+complete -c bellwire -n '__fish_seen_subcommand_from send' -l vapid -r -F
+complete -c bellwire -n '__fish_seen_subcommand_from send' -l subject -x
+complete -c bellwire -n '__fish_seen_subcommand_from send' -l ttl -x
+complete -c bellwire -n '__fish_seen_subcommand_from send' -l urgency -x -a 'very-low low normal high'
+complete -c bellwire -n '__fish_seen_subcommand_from send' -l topic -x
+complete -c bellwire -n '__fish_seen_subcommand_from send' -l ca -r -F
+complete -c bellwire -n '__fish_seen_subcommand_from send' -l insecure
+complete -c bellwire -n '__fish_seen_subcommand_from send' -l json
+complete -c bellwire -n '__fish_seen_subcommand_from vapid' -l out -r -F
+complete -c bellwire -n '__fish_seen_subcommand_from vapid' -l json
+complete -c bellwire -n '__fish_seen_subcommand_from register' -l vapid-key -x
+complete -c bellwire -n '__fish_seen_subcommand_from register' -l json
+complete -c bellwire -n '__fish_seen_subcommand_from status' -l json
+complete -c bellwire -n '__fish_seen_subcommand_from apps' -l json
+complete -c bellwire -n '__fish_seen_subcommand_from log' -l json
+complete -c bellwire -n '__fish_seen_subcommand_from unregister' -l json
+complete -c bellwire -n '__fish_seen_subcommand_from block' -l json
+complete -c bellwire -n '__fish_seen_subcommand_from unblock' -l json
+complete -c bellwire -n '__fish_seen_subcommand_from pause' -l json
+complete -c bellwire -n '__fish_seen_subcommand_from resume' -l json
+complete -c bellwire -n '__fish_seen_subcommand_from reconnect' -l json
+complete -c bellwire -n '__fish_seen_subcommand_from move' -l json
+complete -c bellwire -n '__fish_seen_subcommand_from vapid' -a 'new show'
