@@ -78,6 +78,11 @@ static json_t *state_read_one(const char *path) {
 	return json;
 }
 
+json_t *state_peek(const char *dir) {
+	CLEANUP_FREE char *path = state_path(dir);
+	return state_read_one(path);
+}
+
 static void state_set_aside(const char *path) {
 	CLEANUP_FREE char *aside = mem_printf("%s.damaged-%lld", path, (long long)clock_wall_ms());
 	if (rename(path, aside) == 0) {

@@ -6,6 +6,7 @@ complete -c bellwire -n __fish_use_subcommand -a status -d 'how the distributor 
 complete -c bellwire -n __fish_use_subcommand -a apps -d 'who gets pushes on this device'
 complete -c bellwire -n __fish_use_subcommand -a log -d 'the last events of the distributor'
 complete -c bellwire -n __fish_use_subcommand -a register -d 'get a push URL of your own'
+complete -c bellwire -n __fish_use_subcommand -a keys -d 'show the push URL of a hook or of a registration of your own'
 complete -c bellwire -n __fish_use_subcommand -a unregister -d 'give up a registration'
 complete -c bellwire -n __fish_use_subcommand -a block -d 'drop the pushes of a registration'
 complete -c bellwire -n __fish_use_subcommand -a unblock -d 'let them come again'
@@ -46,6 +47,7 @@ complete -c bellwire -n '__fish_seen_subcommand_from send' -l insecure
 complete -c bellwire -n '__fish_seen_subcommand_from send' -l json
 complete -c bellwire -n '__fish_seen_subcommand_from vapid' -l out -r -F
 complete -c bellwire -n '__fish_seen_subcommand_from vapid' -l json
+complete -c bellwire -n '__fish_seen_subcommand_from keys' -l state-dir -r -F
 complete -c bellwire -n '__fish_seen_subcommand_from register' -l vapid-key -x
 complete -c bellwire -n '__fish_seen_subcommand_from register' -l json
 complete -c bellwire -n '__fish_seen_subcommand_from status' -l json

@@ -12,6 +12,7 @@ enum { COMMAND_OK, COMMAND_FAILED, COMMAND_USAGE };
 
 int apps_command(int argc, char **argv);
 int block_command(int argc, char **argv);
+int keys_command(int argc, char **argv);
 int listen_command(int argc, char **argv);
 int log_command(int argc, char **argv);
 int login_command(int argc, char **argv);

@@ -15,6 +15,7 @@ static const struct {
 	{"apps", apps_command, "who gets pushes on this device"},
 	{"log", log_command, "the distributor's last events"},
 	{"register", register_command, "get a push URL of your own"},
+	{"keys", keys_command, "show the push URL of a hook or of a registration of your own"},
 	{"unregister", unregister_command, "give up a registration"},
 	{"block", block_command, "drop the pushes of a registration"},
 	{"unblock", unblock_command, "let them come again"},
