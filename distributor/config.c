@@ -3,6 +3,7 @@
 #include "distributor/config.h"
 #include "common/mem.h"
 #include "common/url.h"
+#include "distributor/action/hooks_config.h"
 #include <errno.h>
 #include <stddef.h>
 #include <stdlib.h>
@@ -149,7 +150,7 @@ const struct settings_program *config_program(void) {
 		.env_prefix = "BELLWIRE_",
 		.table = config_table,
 		.count = sizeof config_table / sizeof *config_table,
-		.other_sections = "hook ",
+		.other_sections = HOOKS_SECTION,
 	};
 	if (!program.config_path) {
 		program.config_path = config_default_path();

@@ -119,6 +119,7 @@ int main(int argc, char **argv) {
 		status = EXIT_GOOD;
 	} else if (rest_count == 1 && strcmp(rest[0], "sample-config") == 0) {
 		settings_print_sample(config_program(), stdout);
+		hooks_config_print_sample(stdout);
 		status = EXIT_GOOD;
 	} else if (rest_count > 0) {
 		(void)fprintf(stderr, "bellwire-distributor: what is \"%s\"? See --help\n", rest[0]);
