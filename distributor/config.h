@@ -4,6 +4,7 @@
 #include "common/settings.h"
 
 struct config {
+	struct settings_origin *origin; /* first: see settings.h */
 	char *relay; /* NULL: none yet; `bellwire login` sets it */
 	char *state_dir;
 	bool no_bus;

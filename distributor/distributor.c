@@ -457,11 +457,9 @@ static bool distributor_lock(struct distributor *d) {
 	return d->lock >= 0;
 }
 
-static void distributor_start(struct distributor *d) {
+/* Nothing comes of it before the loop runs, when all is in its place. */
+static void distributor_start_links(struct distributor *d) {
 	distributor_set_urgency(d, power_min_urgency(power_state(d->power)));
-	distributor_apply_power(d);
-	registrations_start(d->registrations);
-	dispatch_start(d->dispatch);
 	if (!accounts_present(d->accounts)) {
 		log_warn("no relay is set; run: bellwire login URL");
 	} else if (d->is_paused) {
@@ -469,6 +467,12 @@ static void distributor_start(struct distributor *d) {
 	} else {
 		accounts_start(d->accounts);
 	}
+}
+
+static void distributor_start(struct distributor *d) {
+	distributor_apply_power(d);
+	registrations_start(d->registrations);
+	dispatch_start(d->dispatch);
 	distributor_update_status(d);
 }
 
@@ -492,6 +496,7 @@ static enum distributor_result distributor_open(
 	if (!distributor_set_relay(d)) {
 		return DISTRIBUTOR_FAILED;
 	}
+	distributor_start_links(d);
 	d->hooks = hooks_open(&options);
 	distributor_open_control(d);
 	enum distributor_result result = distributor_open_bus(d);

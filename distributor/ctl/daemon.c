@@ -39,7 +39,7 @@ static int daemon_callv(
 	CLEANUP(sd_bus_message_unrefp) sd_bus_message *call = NULL;
 	int result = sd_bus_message_new_method_call(
 		bus, &call, CONTROL_NAME, CONTROL_PATH, CONTROL_INTERFACE, method);
-	result = result < 0 ? result : sd_bus_message_appendv(call, types, args);
+	result = result < 0 || !types ? result : sd_bus_message_appendv(call, types, args);
 	result = result < 0 ? result : sd_bus_call(bus, call, DAEMON_TIMEOUT_USEC, &error, out_reply);
 	return result < 0 ? daemon_explain(&error, result) : COMMAND_OK;
 }

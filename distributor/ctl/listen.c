@@ -8,6 +8,7 @@
 #include "common/webpush.h"
 #include "distributor/ctl/commands.h"
 #include "distributor/ctl/listen_state.h"
+#include "distributor/ctl/take.h"
 #include "distributor/link/websocket.h"
 #include <errno.h>
 #include <ev.h>
@@ -31,7 +32,11 @@ enum {
 };
 
 static const char listen_usage[] =
-	"usage: bellwire listen --relay URL [OPTION...]\n"
+	"usage: bellwire listen [NAME] [--count N]\n"
+	"       bellwire listen --relay URL [OPTION...]\n"
+	"\n"
+	"Without --relay: prints the pushes of what `bellwire register NAME` made at the running\n"
+	"distributor (of all names when none is given), one JSON line each; a printed one is taken.\n"
 	"\n"
 	"Connects to a relay as a device and prints, one JSON line each: first its push URL with the "
 	"keys\n"
@@ -56,6 +61,7 @@ static const char listen_usage[] =
 
 struct listen_options {
 	const char *relay, *state, *vapid_key, *ca;
+	const char *name; /* without a relay: what is listened to */
 	int64_t count; /* 0: no end */
 	bool no_state, no_ack, raw, insecure;
 };
@@ -597,7 +603,13 @@ static int listen_parse(int argc, char **argv, struct listen_options *options) {
 			return result;
 		}
 	}
-	if (argc != optind || !options->relay) {
+	options->name = optind < argc ? argv[optind] : NULL;
+	bool is_own = options->relay != NULL; /* else the distributor's */
+	bool is_odd = is_own ? optind < argc
+						 : optind + 1 < argc || options->state || options->vapid_key ||
+							   options->ca || options->no_state || options->no_ack ||
+							   options->raw || options->insecure;
+	if (is_odd) {
 		(void)fputs(listen_usage, stderr);
 		return COMMAND_USAGE;
 	}
@@ -616,6 +628,9 @@ int listen_command(int argc, char **argv) {
 	struct url relay;
 	if (result != COMMAND_OK) {
 		return result;
+	}
+	if (!options.relay) {
+		return take_run(options.name, options.count);
 	}
 	if (!url_parse(slice_of(options.relay), &relay)) {
 		return command_misused("listen", "--relay takes a ws, wss, http or https URL");

@@ -214,18 +214,18 @@ static bool login_daemon_runs(void) {
 	return sd_bus_open_user(&bus) >= 0 && sd_bus_get_name_creds(bus, CONTROL_NAME, 0, NULL) >= 0;
 }
 
-static bool login_run(char *const argv[]) {
+static bool login_run(const char *const argv[]) {
 	extern char **environ;
 	pid_t pid;
 	int status = 0;
-	if (posix_spawnp(&pid, argv[0], NULL, NULL, argv, environ) != 0) {
+	if (posix_spawnp(&pid, argv[0], NULL, NULL, (char *const *)argv, environ) != 0) {
 		return false;
 	}
 	return waitpid(pid, &status, 0) == pid && WIFEXITED(status) && WEXITSTATUS(status) == 0;
 }
 
 static int login_start(void) {
-	static char *const enable[] = {
+	static const char *const enable[] = {
 		"systemctl", "--user", "--quiet", "enable", "--now", "bellwire-distributor.service", NULL};
 	if (access("/run/systemd/system", F_OK) == 0 && login_run(enable)) {
 		(void)fputs("bellwire: the distributor is started, now and at each login\n", stderr);
