@@ -365,7 +365,8 @@ def test_a_refused_upgrade_is_explained(fake, listen):
 @pytest.mark.parametrize(
     "arguments",
     [
-        [],
+        ["one", "two"],
+        ["--state", "x"],
         ["--relay"],
         ["--relay", "nonsense"],
         ["--relay", "ftp://x/"],
