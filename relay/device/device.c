@@ -435,7 +435,10 @@ static void device_on_fetched(const struct store_fetched *fetched, void *ctx) {
 	device->is_fetching = false;
 	if (device->state == DEVICE_READY) {
 		if (fetched->outcome == STORE_OK) {
+			websocket_gather(&device->socket);
 			device_take_fetched(device, fetched);
+			websocket_send_gathered(&device->socket);
+			device_note_choke(device);
 		} else if (fetched->outcome == STORE_UNAVAILABLE) {
 			device->is_behind = true;
 			device->retry_sec = devices_now(device->devices) + 1;

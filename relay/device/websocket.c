@@ -3,6 +3,7 @@
 #include "relay/device/websocket.h"
 #include "common/log.h"
 #include "common/mem.h"
+#include "relay/device/websocket_internal.h"
 #include <assert.h>
 #include <libwebsockets.h>
 #include <netinet/in.h>
@@ -13,33 +14,8 @@
 
 enum {
 	WEBSOCKET_RX_BYTES = 256, /* libwebsockets holds it for the life of each connection */
-	WEBSOCKET_TX_BYTES = 8192,
+	WEBSOCKET_TX_BYTES = 2 * WEBSOCKET_GATHER_BYTES, /* of one send; costs no memory */
 	WEBSOCKET_FIRST_LIMIT = 65536,
-};
-
-/* One message that waits for room, in order. */
-struct websocket_frame {
-	struct list link; /* struct websocket_queue::frames */
-	size_t bytes;
-	char data[]; /* LWS_PRE free bytes, then the text */
-};
-
-struct websocket_queue {
-	struct list frames; /* struct websocket_frame::link */
-	size_t bytes;
-};
-
-struct websocket_host {
-	struct ev_loop *loop;
-	const struct websocket_events *events;
-	struct lws_context *context;
-	struct lws_vhost *vhost;
-	struct websocket *adopting; /* the socket whose upgrade is being answered */
-	struct list doomed; /* struct websocket::link: to be ended outside of any callback */
-	ev_async sweep; /* fed, never sent */
-	struct list closed_now,
-		closed_before; /* struct websocket::link: of this second, and the last */
-	ev_timer linger;
 };
 
 /* What libwebsockets keeps for each connection: our object may go before it. */
@@ -50,22 +26,9 @@ struct websocket_slot {
 /* ---- ending -----------------------------------------------------------------------------------
  */
 
-static void websocket_forget_queue(struct websocket *socket) {
-	if (!socket->queue) {
-		return;
-	}
-	struct websocket_frame *frame;
-	while ((frame = list_first(&socket->queue->frames, struct websocket_frame, link))) {
-		list_remove(&frame->link);
-		free(frame);
-	}
-	free(socket->queue);
-	socket->queue = NULL;
-}
-
 static void websocket_end(struct websocket *socket) {
 	list_remove(&socket->link);
-	websocket_forget_queue(socket);
+	websocket_forget_unsent(socket);
 	free(socket->pieces);
 	socket->pieces = NULL;
 	socket->wsi = NULL;
@@ -237,113 +200,6 @@ void websocket_limit_receive(struct websocket *socket, uint32_t bytes) {
 	socket->receive_limit = bytes;
 }
 
-/* ---- sending ----------------------------------------------------------------------------------
- */
-
-size_t websocket_headroom(void) {
-	return LWS_PRE;
-}
-
-bool websocket_is_choked(const struct websocket *socket) {
-	return socket->queue || (socket->wsi && lws_partial_buffered(socket->wsi));
-}
-
-static void websocket_want_write(struct websocket *socket) {
-	socket->wants_write = true;
-	(void)lws_callback_on_writable(socket->wsi);
-}
-
-/* What the kernel does not take is kept by libwebsockets: at most the rest of one frame. */
-static bool websocket_write(struct websocket *socket, char *text, size_t bytes) {
-	if (lws_write(socket->wsi, (unsigned char *)text, bytes, LWS_WRITE_TEXT) < 0) {
-		websocket_drop(socket);
-		return false;
-	}
-	if (lws_partial_buffered(socket->wsi)) {
-		websocket_want_write(socket);
-	}
-	return true;
-}
-
-static bool websocket_enqueue(
-	struct websocket *socket, const char *text, size_t bytes, size_t queue_limit) {
-	if (!socket->queue) {
-		socket->queue = mem_zalloc(sizeof *socket->queue);
-		list_init(&socket->queue->frames);
-	}
-	if (socket->queue->bytes + bytes > queue_limit) {
-		return false;
-	}
-	struct websocket_frame *frame = mem_alloc(sizeof *frame + LWS_PRE + bytes);
-	frame->bytes = bytes;
-	memcpy(frame->data + LWS_PRE, text, bytes);
-	list_append(&socket->queue->frames, &frame->link);
-	socket->queue->bytes += bytes;
-	websocket_want_write(socket);
-	return true;
-}
-
-bool websocket_send(struct websocket *socket, char *text, size_t bytes, size_t queue_limit) {
-	if (socket->is_ending || !socket->wsi) {
-		return false;
-	}
-	if (websocket_is_choked(socket)) {
-		return websocket_enqueue(socket, text, bytes, queue_limit);
-	}
-	return websocket_write(socket, text, bytes);
-}
-
-bool websocket_ping(struct websocket *socket) {
-	/* An answer to an empty ping would be hidden from us. */
-	static const char payload[] = "ping";
-	unsigned char frame[LWS_PRE + sizeof payload];
-	if (socket->is_ending || !socket->wsi || websocket_is_choked(socket)) {
-		return false;
-	}
-	memcpy(frame + LWS_PRE, payload, sizeof payload - 1);
-	if (lws_write(socket->wsi, frame + LWS_PRE, sizeof payload - 1, LWS_WRITE_PING) < 0) {
-		websocket_drop(socket);
-		return false;
-	}
-	return true;
-}
-
-static void websocket_flush_queue(struct websocket *socket) {
-	while (socket->queue && !socket->is_ending && !lws_partial_buffered(socket->wsi)) {
-		struct websocket_frame *frame =
-			list_first(&socket->queue->frames, struct websocket_frame, link);
-		if (!frame) {
-			websocket_forget_queue(socket);
-			break;
-		}
-		list_remove(&frame->link);
-		socket->queue->bytes -= frame->bytes;
-		(void)websocket_write(socket, frame->data + LWS_PRE, frame->bytes);
-		free(frame);
-	}
-}
-
-/* One that we did not ask for follows the answer to a ping of the client. */
-static void websocket_on_lws_writable(struct websocket *socket) {
-	if (socket->is_ending) {
-		return;
-	}
-	if (!socket->wants_write) {
-		socket->host->events->on_alive(socket, false);
-		return;
-	}
-	socket->wants_write = false;
-	websocket_flush_queue(socket);
-	if (socket->is_ending) {
-		return;
-	}
-	if (websocket_is_choked(socket)) {
-		websocket_want_write(socket);
-	} else {
-		socket->host->events->on_writable(socket);
-	}
-}
-
 /* ---- libwebsockets ----------------------------------------------------------------------------
  */
 
@@ -384,7 +240,7 @@ static int websocket_callback(
 		websocket_on_alive(socket);
 		break;
 	case LWS_CALLBACK_SERVER_WRITEABLE:
-		websocket_on_lws_writable(socket);
+		websocket_send_on_writable(socket);
 		break;
 	case LWS_CALLBACK_WS_SERVER_DROP_PROTOCOL:
 		websocket_on_lws_ending(slot);

@@ -64,6 +64,10 @@ void websocket_limit_receive(struct websocket *socket, uint32_t bytes); /* of on
  * in front, which are overwritten. False when the queue would exceed queue_limit or the socket
  * ends. */
 bool websocket_send(struct websocket *socket, char *text, size_t bytes, size_t queue_limit);
+/* What is sent between these two leaves together, for one system call costs more than a message.
+ * Nothing else may happen to the socket meanwhile. */
+void websocket_gather(struct websocket *socket);
+void websocket_send_gathered(struct websocket *socket);
 /* Something waits to be sent: on_writable will come. */
 bool websocket_is_choked(const struct websocket *socket);
 bool websocket_ping(struct websocket *socket);
