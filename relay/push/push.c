@@ -12,7 +12,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-enum { PUSH_LOG_SEC = 10, PUSH_LOG_LINES = 5 };
+enum { PUSH_LOG_SEC = 10, PUSH_LOG_LINES = 5, PUSH_DAY_SEC = 24 * 3600 };
 
 struct push_service {
 	struct push_options options;
@@ -367,6 +367,12 @@ static void push_store(struct push *push) {
 	store_put(push->service->options.store, &put, push_on_stored, push);
 }
 
+/* Quotas begin anew at midnight, UTC. */
+static uint32_t push_left_of_day_sec(const struct push *push) {
+	int64_t now = (int64_t)ev_now(push->service->options.loop);
+	return (uint32_t)(PUSH_DAY_SEC - now % PUSH_DAY_SEC);
+}
+
 static void push_on_stored(const struct store_put_result *result, void *ctx) {
 	struct push *push = ctx;
 	switch (result->outcome) {
@@ -388,7 +394,7 @@ static void push_on_stored(const struct store_put_result *result, void *ctx) {
 		push_refuse(push, PUSH_TOO_LARGE, NULL, 0);
 		return;
 	case STORE_OVER_QUOTA:
-		push_refuse(push, PUSH_OVER_QUOTA, NULL, 0);
+		push_refuse(push, PUSH_OVER_QUOTA, NULL, push_left_of_day_sec(push));
 		return;
 	case STORE_FULL:
 	case STORE_UNAVAILABLE:

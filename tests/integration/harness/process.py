@@ -29,16 +29,22 @@ def wait_until(condition, timeout=10.0, what="condition"):
         time.sleep(0.01)
 
 
+_given_ports = set()
+
+
 def free_port():
-    """A port below the range from which the kernel takes ports of outgoing connections."""
+    """A port below the range from which the kernel takes ports of outgoing connections; never the same twice."""
     while True:
         port = random.SystemRandom().randint(10000, 32000)
+        if port in _given_ports:
+            continue
         with socket.socket() as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             try:
                 probe.bind(("127.0.0.1", port))
             except OSError:
                 continue
+            _given_ports.add(port)
             return port
 
 
