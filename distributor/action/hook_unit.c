@@ -23,6 +23,7 @@
 
 enum {
 	UNIT_GRACE_MS = 15000, /* beyond its time limit, until we ask by ourselves */
+	UNIT_STOP_USEC = 1000000,
 	UNIT_EXIT_FIRST_OWN = 200, /* systemd's own exit statuses: the program did not even start */
 	UNIT_EXIT_LAST_OWN = 243,
 };
@@ -156,11 +157,23 @@ static void unit_ask_to_stop(const struct hook_unit *unit) {
 		SYSTEMD_MANAGER, "StopUnit", NULL, NULL, "ss", unit->name, "replace");
 }
 
+/* Waits for the answer: the manager refuses whom it no longer finds on the bus. */
 void hook_unit_stop(struct hook_unit *unit) {
-	if (unit) {
-		unit_ask_to_stop(unit);
-		unit_free(unit);
+	if (!unit) {
+		return;
 	}
+	sd_bus_message *call = NULL, *reply = NULL;
+	int result = sd_bus_message_new_method_call(
+		unit->units->bus, &call, SYSTEMD_NAME, SYSTEMD_PATH, SYSTEMD_MANAGER, "StopUnit");
+	result = result < 0 ? result : sd_bus_message_append(call, "ss", unit->name, "replace");
+	result =
+		result < 0 ? result : sd_bus_call(unit->units->bus, call, UNIT_STOP_USEC, NULL, &reply);
+	if (result < 0) {
+		log_debug("hooks", "unit was not stopped error=\"%s\"", strerror(-result));
+	}
+	sd_bus_message_unref(call);
+	sd_bus_message_unref(reply);
+	unit_free(unit);
 }
 
 /* systemd keeps the limit; this is for one whose end we did not hear of. */
@@ -279,9 +292,12 @@ static int unit_on_properties(sd_bus_message *reply, void *ctx, sd_bus_error *er
 		return 0;
 	}
 	bool has_exited = found.code == CLD_EXITED;
+	if (found.code == 0 && strcmp(found.result, "success") == 0 && !unit->was_asked) {
+		return 0; /* a new unit says "inactive" first: it has not run yet */
+	}
 	if (unit->was_asked || strcmp(found.result, "timeout") == 0) {
 		unit_finish(unit, HOOK_TIMED_OUT, 0, NULL);
-	} else if (strcmp(found.result, "success") == 0 && (found.code == 0 || found.status == 0)) {
+	} else if (strcmp(found.result, "success") == 0) {
 		unit_finish(unit, HOOK_WELL, 0, NULL);
 	} else if (found.code == 0) {
 		unit_finish(unit, HOOK_NOT_STARTED, 0, found.result);
@@ -315,15 +331,16 @@ static char *unit_program_dup(const char *program) {
 	return NULL;
 }
 
+/* Words are taken as they are: by default systemd expands $NAME in them. */
 static int unit_append_command(sd_bus_message *call, const char *program, char *const *command) {
 	int result = sd_bus_message_open_container(call, 'r', "sv");
-	result = result < 0 ? result : sd_bus_message_append(call, "s", "ExecStart");
-	result = result < 0 ? result : sd_bus_message_open_container(call, 'v', "a(sasb)");
-	result = result < 0 ? result : sd_bus_message_open_container(call, 'a', "(sasb)");
-	result = result < 0 ? result : sd_bus_message_open_container(call, 'r', "sasb");
+	result = result < 0 ? result : sd_bus_message_append(call, "s", "ExecStartEx");
+	result = result < 0 ? result : sd_bus_message_open_container(call, 'v', "a(sasas)");
+	result = result < 0 ? result : sd_bus_message_open_container(call, 'a', "(sasas)");
+	result = result < 0 ? result : sd_bus_message_open_container(call, 'r', "sasas");
 	result = result < 0 ? result : sd_bus_message_append(call, "s", program);
 	result = result < 0 ? result : sd_bus_message_append_strv(call, (char **)(uintptr_t)command);
-	result = result < 0 ? result : sd_bus_message_append(call, "b", 0);
+	result = result < 0 ? result : sd_bus_message_append(call, "as", 1, "no-env-expand");
 	for (int i = 0; i < 4; i++) {
 		result = result < 0 ? result : sd_bus_message_close_container(call);
 	}

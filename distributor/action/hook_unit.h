@@ -19,5 +19,5 @@ struct hook_unit;
 /* 0 or -errno; done runs once, later. With HOOK_NO_UNIT nothing has run: do it another way. */
 int hook_unit_start(struct hook_units *units, struct alarms *alarms, const struct hook_job *job,
 	hook_ended_fn *done, void *ctx, struct hook_unit **out_unit);
-/* Asks the manager to stop it; done is not called. NULL is fine. */
+/* Has the manager stop it, which takes a moment; done is not called. NULL is fine. */
 void hook_unit_stop(struct hook_unit *unit);

@@ -1,0 +1,174 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Desktop notifications, seen by a mock of the desktop's server."""
+
+import ast
+import re
+import sys
+
+import dbus
+import pytest
+from harness.process import Process, wait_until
+
+NOTIFICATIONS = "org.freedesktop.Notifications"
+OBJECT = "/org/freedesktop/Notifications"
+
+
+class Server:
+    """python-dbusmock's notification daemon, and what it was asked."""
+
+    def __init__(self, session, capabilities="body body-markup"):
+        self.session = session
+        self.connection = session.connect()
+        self.path = session.directory / f"notify-{len(session.connections)}.log"
+        self.process = Process(
+            [
+                *(sys.executable, "-m", "dbusmock", "--session", "-l", self.path),
+                *("--template", "notification_daemon", "-p", f'{{"capabilities": "{capabilities}"}}'),
+            ],
+            session.directory / "mock.log",
+            session.env,
+        )
+        wait_until(lambda: self.connection.name_has_owner(NOTIFICATIONS), 10, "the server")
+
+    def calls(self, method, count=None):
+        """The arguments of each call, once there are so many."""
+
+        def found():
+            lines = self.path.read_text().splitlines() if self.path.exists() else []
+            return [line.split(" ", 2)[2] if line.count(" ") > 1 else "" for line in lines if line.split(" ")[1] == method]
+
+        if count:
+            wait_until(lambda: len(found()) >= count, 10, f"{count} calls of {method}")
+        return found()
+
+    def shown(self, count=None):
+        """(replaces, icon, title, text, urgency) of each."""
+        result = []
+        for call in self.calls("Notify", count):
+            name, replaces, icon, title, text = re.match(
+                r'("(?:[^"\\]|\\.)*") (\d+) ("(?:[^"\\]|\\.)*") ("(?:[^"\\]|\\.)*") ("(?:[^"\\]|\\.)*")', call
+            ).groups()
+            assert ast.literal_eval(name) == "Bellwire"
+            urgency = int(re.search(r'"urgency": (\d)', call)[1])
+            result.append((int(replaces), *(ast.literal_eval(t) for t in (icon, title, text)), urgency))
+        return result
+
+    def close_one(self, number):
+        mock = dbus.Interface(self.connection.get_object(NOTIFICATIONS, OBJECT), "org.freedesktop.DBus.Mock")
+        mock.EmitSignal(NOTIFICATIONS, "NotificationClosed", "uu", [dbus.UInt32(number), dbus.UInt32(2)])
+
+    def stop(self):
+        self.process.kill()
+        wait_until(lambda: not self.connection.name_has_owner(NOTIFICATIONS), 10, "the server's end")
+
+
+@pytest.fixture
+def server(session):
+    instance = Server(session)
+    yield instance
+    instance.process.kill()
+
+
+@pytest.fixture
+def desk(hooks, session):
+    return lambda config="": hooks(config, **session.env)
+
+
+def test_safe_text(desk, server):
+    h = desk()
+    h.send("show a 0 <b>Title</b>\033[1m\u202e|<a href='x'>t</a>\u200b & more")
+    assert server.shown(1) == [(0, "mail-unread", "<b>Title</b>[1m", "&lt;a href=&#39;x&#39;&gt;t&lt;/a&gt; &amp; more", 1)]
+    h.send("show - 1 |" + "x" * 3000)
+    _, _, title, text, urgency = server.shown(2)[1]
+    assert title == "Bellwire" and urgency == 2 and text == "x" * 1000 + "\u2026"
+    assert len(server.calls("GetCapabilities")) == 1
+
+
+def test_without_markup(session, desk):
+    server = Server(session, "body")
+    h = desk()
+    h.send("show a 0 t|<b>&")
+    assert server.shown(1)[0][3] == "<b>&"
+    server.process.kill()
+
+
+def test_replaced_and_withdrawn(desk, server):
+    h = desk()
+    h.send("show a 0 one|1")
+    server.shown(1)
+    h.send("show a 0 two|2", "show b 0 other|3")
+    assert [s[0] for s in server.shown(3)] == [0, 1, 0]
+    h.send("withdraw a", "withdraw a", "withdraw never")
+    server.calls("CloseNotification", 1)
+    h.send("show a 0 three|4")
+    assert server.shown(4)[3][:3] == (0, "mail-unread", "three")
+    assert server.calls("CloseNotification") == ["1"]
+
+
+def test_closed_by_the_user(desk, server):
+    h = desk()
+    h.send("show a 0 one|1")
+    server.shown(1)
+    server.close_one(1)
+    # the signal comes before the answer to anything that is asked later
+    h.send("show b 0 other|2")
+    server.shown(2)
+    h.send("show a 0 two|3")
+    assert server.shown(3)[2][0] == 0
+
+
+def test_a_flood_for_one_key(desk, server):
+    """Only the newest waits while a call is under way."""
+    h = desk()
+    h.send(*[f"show a 0 t{i}|x" for i in range(500)])
+    wait_until(lambda: server.shown() and server.shown()[-1][2] == "t499", 10, "the last")
+    shown = server.shown()
+    assert len(shown) < 100 and {s[0] for s in shown[1:]} <= {1}
+
+
+def test_withdrawn_before_it_is_shown(desk, server):
+    h = desk()
+    h.send("show a 0 one|1")
+    server.shown(1)
+    h.send("show b 0 t|x", "withdraw b")
+    h.send("show a 0 last|x")
+    server.shown(3)
+    wait_until(lambda: server.calls("CloseNotification") == ["2"], 10, "the withdrawal")
+
+
+def test_no_server_and_one_that_comes_back(desk, session):
+    h = desk()
+    h.send("show a 0 lost|x")
+    h.wait_log("no notification can be shown")
+    server = Server(session)
+    h.send("show a 0 one|1")
+    assert server.shown(1)[0][:3] == (0, "mail-unread", "one")
+    server.stop()
+    server = Server(session, "body")
+    h.send("show a 0 two|<")
+    assert server.shown(1)[0][:4] == (0, "mail-unread", "two", "<")
+    server.process.kill()
+
+
+def test_hook_shows_its_message(desk, server):
+    h = desk(
+        "[hook mail]\nnotify_title = {json.from}\nnotify_text = {text} ({count})\nnotify_icon = mail-new\n"
+        "[hook plain]\nnotify_title = {title}\ncommand = true\nquiet = 0\n"
+    )
+    assert h.outcome(h.push("mail", '{"from":"A <a@b>","text":"hi <b>"}', urgency="high")) == "taken"
+    assert h.outcome(h.push("mail", '{"from":"B","text":"x"}', topic="t")) == "taken"
+    assert h.outcome(h.push("mail", '{"from":"C","text":"y"}', topic="t")) == "taken"
+    assert h.outcome(h.push("plain", "garbage", how="broken")) == "taken"
+    shown = server.shown(4)
+    assert shown[0] == (0, "mail-new", "A <a@b>", "hi &lt;b&gt; (1)", 2)
+    assert shown[1] == (0, "mail-new", "B", "x (1)", 1)
+    assert shown[3][2:4] == ("plain", "(a message that could not be decrypted)") or shown[2][2] == "plain"
+    assert (2, "mail-new", "C", "y (1)", 1) in shown
+
+
+def test_without_a_bus(hooks):
+    h = hooks("[hook a]\nnotify_title = x\n[hook b]\nnotify_title = x\ncommand = @record\nquiet = 0\n")
+    assert h.outcome(h.push("a", "x")) == "taken"
+    assert h.outcome(h.push("b", "x")) == "taken"
+    assert "hook cannot show notifications without a session bus hook=a" in h.log()
+    assert len(h.runs(1)) == 1
