@@ -104,6 +104,9 @@ static enum network_metered nm_metered(int64_t value) {
 
 static void nm_set_connection(struct networkmanager *nm, const char *path) {
 	if (nm->connection_path && strcmp(nm->connection_path, path) == 0) {
+		if (nm->connection && !bus_object_is_there(nm->connection)) {
+			bus_object_refresh(nm->connection); /* it was asked before it was there */
+		}
 		return;
 	}
 	nm_copy(nm->view.uuid, sizeof nm->view.uuid, "");

@@ -107,6 +107,16 @@ def laptop():
 
 
 @pytest.fixture
+def system_bus(tmp_path):
+    """A private bus for mock services, to be given to the monitor as its system bus."""
+    from harness.system_bus import SystemBus  # needs python3-dbus, which the other scenarios do not
+
+    instance = SystemBus(tmp_path)
+    yield instance
+    instance.close()
+
+
+@pytest.fixture
 def start_monitor():
     """start_monitor(**options): the monitor's driver, ended behind the test."""
     monitors = []

@@ -1,0 +1,187 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Battery, mains, power profile and metered become the least urgency worth waking for."""
+
+import dbus
+import pytest
+
+UPOWER = ("org.freedesktop.UPower", "/org/freedesktop/UPower")
+DISPLAY = "/org/freedesktop/UPower/devices/DisplayDevice"
+OLD = ("net.hadess.PowerProfiles", "/net/hadess/PowerProfiles")
+NEW = ("org.freedesktop.UPower.PowerProfiles", "/org/freedesktop/UPower/PowerProfiles")
+CHARGING, DISCHARGING, FULL, PENDING_CHARGE = 1, 2, 4, 5
+NONE, LOW, CRITICAL = 1, 3, 4
+
+
+def supply(on_battery=False, state=DISCHARGING, warning=NONE):
+    return {"on_battery": on_battery, "state": state, "warning": warning}
+
+
+def set_upower(bus, on_battery=False, state=DISCHARGING, warning=NONE):
+    bus.set(UPOWER[0], DISPLAY, "org.freedesktop.UPower.Device", IsPresent=True, State=dbus.UInt32(state),
+            WarningLevel=dbus.UInt32(warning))
+    bus.set(*UPOWER, UPOWER[0], OnBattery=on_battery)
+
+
+def start_upower(bus, **values):
+    bus.start("upower", UPOWER[0])
+    set_upower(bus, **values)
+
+
+def start_profiles(bus, service, profile):
+    if service == OLD:
+        bus.start("power_profiles_daemon", OLD[0])
+        bus.set(*OLD, OLD[0], ActiveProfile=profile)
+    else:
+        bus.start(None, *NEW, NEW[0])
+        bus.object(*NEW).AddProperty(NEW[0], "ActiveProfile", profile)
+
+
+def tree(directory, **files):
+    """sysfs: device__name=value."""
+    for key, value in files.items():
+        device, name = key.split("__")
+        (directory / device).mkdir(parents=True, exist_ok=True)
+        (directory / device / name).write_text(f"{value}\n")
+    return directory
+
+
+ON_BATTERY = {"BAT0__type": "Battery", "BAT0__status": "Discharging", "BAT0__capacity": 80, "AC__type": "Mains",
+              "AC__online": 0}
+
+
+@pytest.mark.parametrize("state, minimum", [
+    (supply(True), "low"),
+    (supply(True, warning=LOW), "high"),
+    (supply(True, warning=CRITICAL), "high"),
+    (supply(True, state=CHARGING, warning=LOW), "low"),
+    (supply(True, state=PENDING_CHARGE, warning=LOW), "low"),
+])
+def test_first_word_on_battery(system_bus, start_monitor, state, minimum):
+    start_upower(system_bus, **state)
+    monitor = start_monitor(system_bus=system_bus.address)
+    monitor.expect_power(within=5, mains=False, min=minimum)
+    monitor.quiet(0.5)
+
+
+@pytest.mark.parametrize("state", [supply(), supply(state=FULL), supply(state=CHARGING, warning=CRITICAL)])
+def test_mains_is_what_everyone_believes(system_bus, start_monitor, state):
+    start_upower(system_bus, **state)
+    monitor = start_monitor(system_bus=system_bus.address)
+    monitor.until(lambda: any("upower=yes" in line for line in monitor.log))
+    monitor.quiet()
+    assert monitor.ask("power")["min"] == "very-low"
+
+
+def test_easing_is_told_at_once(system_bus, start_monitor):
+    start_upower(system_bus, on_battery=True, warning=LOW)
+    monitor = start_monitor(system_bus=system_bus.address)
+    monitor.expect_power(within=5, min="high", low=True)
+    set_upower(system_bus, True, CHARGING, LOW)
+    monitor.expect_power(min="low", low=False)
+    set_upower(system_bus, False, CHARGING)
+    monitor.expect_power(min="very-low", mains=True)
+
+
+def test_tightening_waits_a_minute(system_bus, start_monitor):
+    """And does not happen when the cable is back before; what is pulled for good is told 60 s later."""
+    start_upower(system_bus)
+    monitor = start_monitor(system_bus=system_bus.address)
+    monitor.until(lambda: any("upower=yes" in line for line in monitor.log))
+    set_upower(system_bus, True)
+    monitor.until(lambda: not monitor.ask("power")["mains"])
+    set_upower(system_bus, False)
+    monitor.until(lambda: monitor.ask("power")["mains"])
+    set_upower(system_bus, True)
+    monitor.until(lambda: not monitor.ask("power")["mains"])
+    pulled = monitor.ask("power")["at_ms"]
+    told = monitor.expect_power(within=65, min="low", mains=False)
+    assert 59000 < told["at_ms"] - pulled < 62000
+
+
+@pytest.mark.parametrize("service", [OLD, NEW])
+def test_power_saver_profile(system_bus, start_monitor, service):
+    start_upower(system_bus, on_battery=True)
+    start_profiles(system_bus, service, "power-saver")
+    monitor = start_monitor(system_bus=system_bus.address)
+    monitor.expect_power(within=5, saving=True, min="high")
+    system_bus.set(*service, service[0], ActiveProfile="balanced")
+    monitor.expect_power(saving=False, min="low")
+
+
+def test_new_name_of_the_profiles_comes_first(system_bus, start_monitor):
+    start_profiles(system_bus, OLD, "power-saver")
+    start_profiles(system_bus, NEW, "balanced")
+    monitor = start_monitor(system_bus=system_bus.address)
+    monitor.until(lambda: any("profiles=yes" in line for line in monitor.log))
+    assert monitor.ask("power")["min"] == "very-low"
+    monitor.quiet(0.5)
+
+
+def test_metered(system_bus, start_monitor):
+    """Mains to metered tightens, so it waits; from battery and metered to battery it eases."""
+    start_upower(system_bus, on_battery=True)
+    monitor = start_monitor(system_bus=system_bus.address)
+    monitor.ask("metered 1")
+    monitor.expect_power(within=5, min="normal", metered=True)
+    monitor.ask("metered 0")
+    monitor.expect_power(min="low", metered=False)
+    monitor.ask("metered 1")
+    monitor.quiet()
+    set_upower(system_bus, False, CHARGING)
+    monitor.expect_power(min="low", mains=True, metered=True)  # another state, the same minimum
+
+
+def test_sysfs_without_upower(tmp_path, system_bus, start_monitor):
+    monitor = start_monitor(system_bus=system_bus.address, sysfs=tree(tmp_path / "power", **ON_BATTERY))
+    monitor.expect_power(within=5, min="low", mains=False)
+    tree(tmp_path / "power", AC__online=1, BAT0__status="Charging")
+    monitor.ask("look")
+    monitor.expect_power(min="very-low", mains=True)
+
+
+def test_sysfs_without_a_bus(tmp_path, start_monitor):
+    monitor = start_monitor(sysfs=tree(tmp_path, **{**ON_BATTERY, "BAT0__capacity": 12}))
+    monitor.expect_power(min="high", mains=False, low=True)
+    tree(tmp_path, BAT0__status="Charging")
+    monitor.ask("look")
+    monitor.expect_power(min="low", low=False)
+
+
+def test_logind_knows_of_mains(tmp_path, system_bus, start_monitor):
+    """Where UPower is absent and sysfs shows a battery only."""
+    login1 = ("org.freedesktop.login1", "/org/freedesktop/login1")
+    system_bus.start(None, *login1, login1[0] + ".Manager")
+    system_bus.object(*login1).AddProperty(login1[0] + ".Manager", "OnExternalPower", True)
+    monitor = start_monitor(system_bus=system_bus.address, sysfs=tree(tmp_path / "power", **ON_BATTERY))
+    monitor.expect_power(within=5, mains=False)
+    monitor.expect_power(mains=True, min="very-low")
+
+
+def test_upower_dies_and_comes_back(tmp_path, system_bus, start_monitor):
+    """Its last word is kept for a minute; here it is back before, and then it is gone for good."""
+    start_upower(system_bus, on_battery=True)
+    directory = tree(tmp_path / "power", **{**ON_BATTERY, "AC__online": 1})
+    monitor = start_monitor(system_bus=system_bus.address, sysfs=directory)
+    monitor.expect_power(within=5, mains=False)
+    system_bus.kill(UPOWER[0])
+    monitor.quiet()
+    assert not monitor.ask("power")["mains"]
+    start_upower(system_bus, on_battery=False)
+    monitor.expect_power(within=5, mains=True)
+    set_upower(system_bus, True)
+    monitor.until(lambda: not monitor.ask("power")["mains"])
+    system_bus.kill(UPOWER[0])
+    monitor.until(lambda: monitor.ask("power")["mains"], within=65)
+    monitor.quiet(0.5)
+
+
+def test_nothing_there_is_one_line_each(start_monitor):
+    monitor = start_monitor()
+    monitor.until(lambda: any("watching power" in line for line in monitor.log))
+    assert [line.split(" ", 2)[2].strip() for line in monitor.log] == [
+        "no system bus error=No such file or directory",
+        "watching the network logind=no networkmanager=no",
+        "watching power upower=no profiles=no battery=no",
+    ]
+    monitor.quiet(0.5)
+    assert monitor.ask("power")["min"] == "very-low"
