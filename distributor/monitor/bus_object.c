@@ -20,6 +20,53 @@ struct bus_object {
 	void *ctx;
 };
 
+union bus_basic {
+	int b;
+	uint8_t y;
+	int16_t n;
+	uint16_t q;
+	int32_t i;
+	uint32_t u;
+	int64_t x;
+	uint64_t t;
+	double d;
+	const char *s;
+};
+
+static int64_t bus_basic_number(char type, const union bus_basic *basic) {
+	switch (type) {
+	case 'b':
+		return basic->b;
+	case 'y':
+		return basic->y;
+	case 'n':
+		return basic->n;
+	case 'q':
+		return basic->q;
+	case 'i':
+		return basic->i;
+	case 'u':
+		return basic->u;
+	default: /* x, t */
+		return basic->x;
+	}
+}
+
+/* The first path of a variant with an array of them. */
+static void bus_object_read_path(struct sd_bus_message *message, struct bus_value *value) {
+	if (sd_bus_message_enter_container(message, 'v', "ao") <= 0 ||
+		sd_bus_message_enter_container(message, 'a', "o") <= 0) {
+		return;
+	}
+	*value = (struct bus_value){.type = 'o', .text = ""};
+	(void)sd_bus_message_read(message, "o", &value->text); /* empty: stays "" */
+	while (sd_bus_message_skip(message, "o") > 0) {
+	}
+	(void)sd_bus_message_exit_container(message);
+	(void)sd_bus_message_exit_container(message);
+}
+
+/* Reads a variant, whatever it holds. */
 static void bus_object_read_value(struct sd_bus_message *message, struct bus_value *value) {
 	char type;
 	const char *contents;
@@ -27,64 +74,22 @@ static void bus_object_read_value(struct sd_bus_message *message, struct bus_val
 		return;
 	}
 	if (strcmp(contents, "ao") == 0) {
-		if (sd_bus_message_enter_container(message, 'v', "ao") > 0 &&
-			sd_bus_message_enter_container(message, 'a', "o") > 0) {
-			*value = (struct bus_value){.type = 'o', .text = ""};
-			(void)sd_bus_message_read(message, "o", &value->text); /* empty: stays "" */
-			while (sd_bus_message_skip(message, "o") > 0) {
-			}
-			(void)sd_bus_message_exit_container(message);
-			(void)sd_bus_message_exit_container(message);
-		}
+		bus_object_read_path(message, value);
 		return;
 	}
-	union {
-		int b;
-		uint8_t y;
-		int16_t n;
-		uint16_t q;
-		int32_t i;
-		uint32_t u;
-		int64_t x;
-		uint64_t t;
-		double d;
-		const char *s;
-	} basic = {0};
+	union bus_basic basic = {0};
 	if (strlen(contents) != 1 || !strchr("bynqiuxtdso", contents[0]) ||
 		sd_bus_message_read(message, "v", contents, &basic) <= 0) {
 		(void)sd_bus_message_skip(message, "v");
 		return;
 	}
 	value->type = contents[0];
-	switch (contents[0]) {
-	case 'b':
-		value->number = basic.b;
-		break;
-	case 'y':
-		value->number = basic.y;
-		break;
-	case 'n':
-		value->number = basic.n;
-		break;
-	case 'q':
-		value->number = basic.q;
-		break;
-	case 'i':
-		value->number = basic.i;
-		break;
-	case 'u':
-		value->number = basic.u;
-		break;
-	case 'x':
-	case 't':
-		value->number = basic.x;
-		break;
-	case 'd':
+	if (value->type == 'd') {
 		value->real = basic.d;
-		break;
-	default:
+	} else if (value->type == 's' || value->type == 'o') {
 		value->text = basic.s;
-		break;
+	} else {
+		value->number = bus_basic_number(value->type, &basic);
 	}
 }
 
@@ -244,7 +249,7 @@ struct bus_object *bus_object_follow(
 	object->ctx = ctx;
 	bus_object_match(object, &object->owner_match, BUS_SERVICE, BUS_PATH, BUS_SERVICE,
 		class->service, bus_object_on_owner);
-	if (class->property) {
+	if (class->property && !class->is_polled) {
 		bus_object_match(object, &object->changed_match, class->service, path, BUS_PROPERTIES,
 			class->interface, bus_object_on_changed);
 	}

@@ -21,6 +21,8 @@ struct bus_object;
 struct bus_object_class {
 	const char *service, *interface;
 	bool may_start; /* the bus may start the service for us */
+	/* Changes are not heard of, for the service tells of too many; bus_object_refresh() reads. */
+	bool is_polled;
 	/* NULL: properties are of no interest; only the service's coming and going and its signals. */
 	void (*property)(const char *name, const struct bus_value *value, void *ctx);
 	/* After each run of properties; is_there false: there is no such service (now). Neither call

@@ -3,6 +3,7 @@
 #include "distributor/monitor/network.h"
 #include "common/log.h"
 #include "common/mem.h"
+#include "distributor/monitor/bus_object.h"
 #include "distributor/monitor/netlink.h"
 #include "distributor/monitor/networkmanager.h"
 #include "distributor/monitor/path.h"
@@ -28,13 +29,14 @@ struct network {
 	struct netlink *netlink;
 	struct sleep_watch *sleep;
 	struct networkmanager *nm;
+	struct bus_object *resolved;
 	ev_signal continued;
 	struct alarm gather, look_again;
 	int64_t first_hint_ms; /* boot clock, of those that are gathered */
 	int64_t resumed_ms; /* boot clock */
 	bool has_default; /* at the last look */
 	bool is_described; /* what there is was logged */
-	bool is_bus_settled, is_nm_settled;
+	bool is_logind_settled, is_nm_settled, is_resolved_settled;
 	uint64_t hints, news;
 };
 
@@ -93,7 +95,7 @@ static void network_on_nm_changed(void *ctx) {
 
 /* One line about what there is, when that is known. */
 static void network_describe(struct network *network) {
-	if (network->is_described || !network->is_bus_settled || !network->is_nm_settled) {
+	if (network->is_described || !network->is_logind_settled || !network->is_nm_settled) {
 		return;
 	}
 	network->is_described = true;
@@ -104,7 +106,7 @@ static void network_describe(struct network *network) {
 
 static void network_on_sleep_settled(void *ctx) {
 	struct network *network = ctx;
-	network->is_bus_settled = true;
+	network->is_logind_settled = true;
 	network_describe(network);
 }
 
@@ -113,6 +115,29 @@ static void network_on_nm_settled(void *ctx) {
 	network->is_nm_settled = true;
 	network_describe(network);
 }
+
+static void network_on_resolved_property(
+	const char *name, const struct bus_value *value, void *ctx) {
+	(void)name; /* which servers does not matter */
+	(void)value;
+	(void)ctx;
+}
+
+/* Other DNS servers: names may resolve only now, seconds after the route came. */
+static void network_on_resolved_settled(bool is_there, void *ctx) {
+	struct network *network = ctx;
+	if (is_there && network->is_resolved_settled) {
+		network_hint(network, 1);
+	}
+	network->is_resolved_settled = true;
+}
+
+static const struct bus_object_class network_resolved = {
+	.service = "org.freedesktop.resolve1",
+	.interface = "org.freedesktop.resolve1.Manager",
+	.property = network_on_resolved_property,
+	.settled = network_on_resolved_settled,
+};
 
 static void network_on_sleep(enum network_news news, int64_t slept_ms, void *ctx) {
 	struct network *network = ctx;
@@ -139,12 +164,17 @@ static const struct networkmanager_events network_nm_events = {
 void network_set_bus(struct network *network, struct bus *system_bus) {
 	struct sd_bus *sd = system_bus ? bus_get(system_bus) : NULL;
 	networkmanager_unfollow(network->nm);
+	bus_object_unfollow(network->resolved);
 	network->nm = NULL;
-	network->is_bus_settled = network->is_nm_settled = !sd;
+	network->resolved = NULL;
+	network->is_resolved_settled = false;
+	network->is_logind_settled = network->is_nm_settled = !sd;
 	network->is_described = false;
 	sleep_watch_set_bus(network->sleep, sd, network_on_sleep_settled);
 	if (sd) {
 		network->nm = networkmanager_follow(sd, network->alarms, &network_nm_events, network);
+		network->resolved =
+			bus_object_follow(sd, &network_resolved, "/org/freedesktop/resolve1", network);
 	} else {
 		network_describe(network);
 	}
@@ -182,6 +212,7 @@ void network_close(struct network *network) {
 		return;
 	}
 	networkmanager_unfollow(network->nm);
+	bus_object_unfollow(network->resolved);
 	sleep_watch_close(network->sleep);
 	netlink_close(network->netlink);
 	ev_signal_stop(network->loop, &network->continued);

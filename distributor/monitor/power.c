@@ -13,7 +13,8 @@
 
 enum {
 	POWER_AWAY_MS = 60000, /* so long a restart may take before other sources are asked */
-	POWER_POLL_MS = 15 * 60 * 1000, /* of sysfs, only with a battery and without UPower */
+	POWER_POLL_MS =
+		15 * 60 * 1000, /* of the battery's charge, while it is in use or UPower missing */
 };
 
 struct power {
@@ -37,10 +38,7 @@ struct power {
 static void power_tell(struct power *power) {
 	alarm_stop(&power->tighten);
 	power_policy_tell(&power->policy, &power->state);
-	enum urgency min = power_min_urgency(&power->state);
-	log_info("power mains=%d low=%d saving=%d metered=%d", power->state.on_mains,
-		power->state.is_low, power->state.is_saving, power->state.is_metered);
-	power->changed(&power->state, min, power->ctx);
+	power->changed(&power->state, power_min_urgency(&power->state), power->ctx);
 }
 
 /* After any change of `state`. */
@@ -86,6 +84,7 @@ static void power_on_logind_settled(bool is_there, void *ctx) {
 static const struct bus_object_class power_logind = {
 	.service = "org.freedesktop.login1",
 	.interface = "org.freedesktop.login1.Manager",
+	.is_polled = true,
 	.property = power_on_logind_property,
 	.settled = power_on_logind_settled,
 };
@@ -124,7 +123,11 @@ static void power_read(struct power *power) {
 		struct upower_view view = upower_view(power->upower);
 		power->state.on_mains = !view.on_battery;
 		power->state.is_low = view.is_low;
-		alarm_stop(&power->poll);
+		if (!view.on_battery) {
+			alarm_stop(&power->poll);
+		} else if (!alarm_is_set(&power->poll)) {
+			alarm_set(&power->poll, POWER_POLL_MS, ALARM_SLACK_CARE_MS);
+		}
 		power_forget_logind(power);
 	} else if (!power->had_upower) {
 		power_read_sysfs(power);
@@ -189,11 +192,7 @@ static void power_on_source(void *ctx) {
 
 static void power_on_poll(struct alarm *alarm, void *ctx) {
 	(void)alarm;
-	struct power *power = ctx;
-	if (power->logind) {
-		bus_object_refresh(power->logind);
-	}
-	power_read(power);
+	power_look(ctx);
 }
 
 void power_set_bus(struct power *power, struct bus *system_bus) {
@@ -243,9 +242,20 @@ void power_close(struct power *power) {
 }
 
 void power_look(struct power *power) {
-	if (power->policy.is_started && !upower_is_there(power->upower)) {
-		power_on_poll(NULL, power);
+	if (!power->policy.is_started) {
+		return;
 	}
+	if (upower_is_there(power->upower)) {
+		if (upower_view(power->upower).on_battery) {
+			upower_refresh(power->upower);
+			alarm_set(&power->poll, POWER_POLL_MS, ALARM_SLACK_CARE_MS);
+		}
+		return;
+	}
+	if (power->logind) {
+		bus_object_refresh(power->logind);
+	}
+	power_read(power);
 }
 
 void power_set_metered(struct power *power, bool is_metered) {

@@ -35,8 +35,8 @@ struct power *power_open(const struct power_options *options);
 void power_close(struct power *power); /* not from within `changed`; NULL is fine */
 /* As network_set_bus(): the last state is kept for 60 s, then the other sources are asked. */
 void power_set_bus(struct power *power, struct bus *system_bus);
-/* A good moment to read sysfs, for the machine is awake anyway (a heartbeat, a resume). Does
- * nothing while somebody tells us of changes. */
+/* A good moment to read how full the battery is, for the machine is awake anyway (a heartbeat, a
+ * resume). Otherwise that is read each 15 min, only on battery. */
 void power_look(struct power *power);
 void power_set_metered(struct power *power, bool is_metered);
 const struct power_state *power_state(const struct power *power);

@@ -22,8 +22,11 @@ struct upower {
 
 static void upower_manager_property(const char *name, const struct bus_value *value, void *ctx) {
 	struct upower *upower = ctx;
-	if (strcmp(name, "OnBattery") == 0) {
+	if (strcmp(name, "OnBattery") == 0 && upower->on_battery != (value->number != 0)) {
 		upower->on_battery = value->number;
+		if (upower->is_display_settled) {
+			bus_object_refresh(upower->display);
+		}
 	}
 }
 
@@ -67,11 +70,13 @@ static const struct bus_object_class upower_managers[] = {
 static const struct bus_object_class upower_displays[] = {
 	[false] = {.service = UPOWER_SERVICE,
 		.interface = UPOWER_SERVICE ".Device",
+		.is_polled = true,
 		.property = upower_display_property,
 		.settled = upower_display_settled},
 	[true] = {.service = UPOWER_SERVICE,
 		.interface = UPOWER_SERVICE ".Device",
 		.may_start = true,
+		.is_polled = true,
 		.property = upower_display_property,
 		.settled = upower_display_settled},
 };
@@ -96,6 +101,10 @@ void upower_unfollow(struct upower *upower) {
 	free(upower);
 }
 
+void upower_refresh(struct upower *upower) {
+	bus_object_refresh(upower->display);
+}
+
 bool upower_is_settled(const struct upower *upower) {
 	return upower->is_manager_settled && upower->is_display_settled;
 }
@@ -105,8 +114,9 @@ bool upower_is_there(const struct upower *upower) {
 }
 
 struct upower_view upower_view(const struct upower *upower) {
-	bool charges = upower->state == UPOWER_CHARGING || upower->state == UPOWER_FULL ||
-				   upower->state == UPOWER_PENDING_CHARGE;
+	/* on mains the state may lag behind for some seconds */
+	bool charges = !upower->on_battery || upower->state == UPOWER_CHARGING ||
+				   upower->state == UPOWER_FULL || upower->state == UPOWER_PENDING_CHARGE;
 	return (struct upower_view){
 		.on_battery = upower->on_battery,
 		.is_low = upower->is_present && upower->warning >= UPOWER_WARNING_LOW && !charges,

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Each way in which the network changes is told within a second, also those the kernel is silent about."""
+"""Each way in which the network changes is told, also those that the kernel is silent about."""
 
 import pytest
 from harness.laptop import RELAY, RELAY6
@@ -22,7 +22,7 @@ def monitor(laptop, start_monitor):
 def test_carrier_lost_and_back(laptop, monitor):
     """Only the link tells; routes and addresses stay. The kernel takes up to a second to say that it is lost."""
     laptop.router.ip("link set gw0 down")
-    monitor.expect("changed", within=2.5)
+    monitor.expect("changed", within=3)
     path = monitor.path(RELAY)
     assert not path["usable"]
     assert path["source"] == "10.0.0.2" and path["gateway"] == "10.0.0.1"
@@ -78,7 +78,7 @@ def test_ipv6_address_is_told_again_when_usable(laptop, monitor):
 
 def test_default_route_replaced(laptop, monitor):
     laptop.ip("route replace default via 10.0.0.9 dev eth0 metric 100")
-    monitor.expect("changed")
+    assert GATHERING < monitor.expect("changed") < 0.7
     assert monitor.path(RELAY)["gateway"] == "10.0.0.9"
 
 

@@ -120,3 +120,14 @@ def test_hostile_values(system_bus, monitor):
     put(system_bus, State=dbus.UInt32(60))
     monitor.until(lambda: monitor.ask("status")["nm_state"] == 60)
     assert monitor.path(RELAY)["usable"]
+
+
+def test_other_dns_servers_are_a_hint(system_bus, monitor):
+    """systemd-resolved tells of them, often seconds after the route came."""
+    resolved = ("org.freedesktop.resolve1", "/org/freedesktop/resolve1", "org.freedesktop.resolve1.Manager")
+    system_bus.start(None, *resolved)
+    servers = dbus.Array([(2, 2, dbus.ByteArray(bytes(4)))], signature="(iiay)")
+    system_bus.object(*resolved[:2]).AddProperty(resolved[2], "DNS", servers)
+    monitor.settle()
+    system_bus.set(*resolved, DNS=servers)
+    monitor.expect("changed")

@@ -41,7 +41,7 @@ class Monitor:
     def path(self, address):
         return self.ask("path " + address)
 
-    def expect(self, news, within=1.0):
+    def expect(self, news, within=2.0):
         """The next event is this news; returns how many seconds it took."""
         begin = time.monotonic()
         try:
@@ -51,7 +51,7 @@ class Monitor:
         assert event.get("news") == news, event
         return time.monotonic() - begin
 
-    def expect_power(self, within=1.0, **wanted):
+    def expect_power(self, within=2.0, **wanted):
         try:
             event = self.events.get(timeout=within)
         except queue.Empty:

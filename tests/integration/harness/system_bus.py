@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """A private bus in the place of the system bus, and mock services on it (python-dbusmock)."""
 
+import json
 import os
 import subprocess
 import threading
@@ -34,10 +35,10 @@ class SystemBus:
         self.connection = dbus.bus.BusConnection(self.address)
         self.mocks = {}
 
-    def start(self, template, name, *arguments):
-        """Starts a mock and waits for its name."""
+    def start(self, template, name, *arguments, **parameters):
+        """Starts a mock and waits for its name. A template takes parameters, an empty mock its path and interface."""
         environment = dict(os.environ, DBUS_SYSTEM_BUS_ADDRESS=self.address, DBUS_SESSION_BUS_ADDRESS=self.address)
-        kind = ["--template", template] if template else ["--system", name, *arguments]
+        kind = ["--template", template, "--parameters", json.dumps(parameters)] if template else ["--system", name, *arguments]
         self.mocks[name] = subprocess.Popen(["/usr/bin/python3", "-m", "dbusmock", *kind],
                                             stdout=subprocess.DEVNULL, env=environment)
         end = time.monotonic() + 10
