@@ -4,7 +4,7 @@ _bellwire() {
 	local word=${COMP_WORDS[COMP_CWORD]} command=${COMP_WORDS[1]}
 	COMPREPLY=()
 	if [ "$COMP_CWORD" -eq 1 ]; then
-		mapfile -t COMPREPLY < <(compgen -W "login status apps log register keys unregister block unblock pause resume reconnect move listen send vapid --help --version" -- "$word")
+		mapfile -t COMPREPLY < <(compgen -W "login status test apps log register keys unregister block unblock pause resume reconnect move listen send vapid --help --version" -- "$word")
 		return
 	fi
 	case ${COMP_WORDS[COMP_CWORD - 1]} in
@@ -22,6 +22,7 @@ _bellwire() {
 	listen) set -- --relay --state --no-state --vapid-key --count --no-ack --raw --ca --insecure --help ;;
 	send) set -- --message --file --p256dh --auth --pad --vapid --subject --ttl --urgency --topic --ca --insecure --json --help ;;
 	vapid) set -- new show --out --json --help ;;
+	test) set -- --distributor --ca --insecure --json --help ;;
 	keys) set -- --state-dir --help ;;
 	register) set -- --vapid-key --json --help ;;
 	status | apps | log | unregister | block | unblock | pause | resume | reconnect | move) set -- --json --help ;;

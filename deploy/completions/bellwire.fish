@@ -3,6 +3,7 @@
 complete -c bellwire -f
 complete -c bellwire -n __fish_use_subcommand -a login -d 'set the relay of this device, after checking it'
 complete -c bellwire -n __fish_use_subcommand -a status -d 'how the distributor is connected, and if not, why'
+complete -c bellwire -n __fish_use_subcommand -a test -d 'send a push through relay and distributor, as to an app'
 complete -c bellwire -n __fish_use_subcommand -a apps -d 'who gets pushes on this device'
 complete -c bellwire -n __fish_use_subcommand -a log -d 'the last events of the distributor'
 complete -c bellwire -n __fish_use_subcommand -a register -d 'get a push URL of your own'
@@ -47,6 +48,10 @@ complete -c bellwire -n '__fish_seen_subcommand_from send' -l insecure
 complete -c bellwire -n '__fish_seen_subcommand_from send' -l json
 complete -c bellwire -n '__fish_seen_subcommand_from vapid' -l out -r -F
 complete -c bellwire -n '__fish_seen_subcommand_from vapid' -l json
+complete -c bellwire -n '__fish_seen_subcommand_from test' -l distributor -x
+complete -c bellwire -n '__fish_seen_subcommand_from test' -l ca -r -F
+complete -c bellwire -n '__fish_seen_subcommand_from test' -l insecure
+complete -c bellwire -n '__fish_seen_subcommand_from test' -l json
 complete -c bellwire -n '__fish_seen_subcommand_from keys' -l state-dir -r -F
 complete -c bellwire -n '__fish_seen_subcommand_from register' -l vapid-key -x
 complete -c bellwire -n '__fish_seen_subcommand_from register' -l json

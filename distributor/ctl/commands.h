@@ -23,6 +23,7 @@ int register_command(int argc, char **argv);
 int resume_command(int argc, char **argv);
 int send_command(int argc, char **argv);
 int status_command(int argc, char **argv);
+int test_command(int argc, char **argv);
 int unblock_command(int argc, char **argv);
 int unregister_command(int argc, char **argv);
 int vapid_command(int argc, char **argv);
