@@ -2,9 +2,11 @@
 # SPDX-License-Identifier: Apache-2.0
 # Installs the Debian packages that Bellwire needs, as root or through sudo; silent when all are there.
 #
-#   deploy/install-packages.sh build|test|runtime|docker-build...
+#   deploy/install-packages.sh build|demo|package|test|runtime|docker-build...
 #
 # build         compiler, CMake and the libraries' headers
+# demo          a session bus, for deploy/quickstart.sh
+# package       what deploy/package.sh needs beside that
 # test          what tests/run.sh needs beside that: cmocka, clang, a redis-server, Python modules
 # runtime       the shared libraries alone, for a machine that gets the programs from elsewhere
 # docker-build  what docker/build.sh needs
@@ -43,9 +45,11 @@ packages_of() {
 	for group in "$@"; do
 		case $group in
 		build | docker-build) build_packages ;;
+		demo) echo dbus-daemon ;;
+		package) echo dpkg-dev file ;;
 		test) build_packages && test_packages ;;
 		runtime) runtime_packages ;;
-		*) echo "usage: install-packages.sh build|test|runtime|docker-build..." >&2 && exit 2 ;;
+		*) echo "usage: install-packages.sh build|demo|package|test|runtime|docker-build..." >&2 && exit 2 ;;
 		esac
 	done
 }

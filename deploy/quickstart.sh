@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
-# Installs what is missing, builds, starts a relay on SQLite and a device, sends a real encrypted push through both and
-# shows it arriving. Leaves the relay and the device running; with --once everything ends after the demonstration.
+# Installs what is missing, builds, starts a relay on SQLite and a distributor on a session bus of its own, sends real
+# encrypted pushes through both and shows them arriving: at an app on the bus, and at a hook that runs a command. Leaves
+# both running; with --once everything ends after the demonstration.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -47,7 +48,7 @@ wait_for() {
 }
 
 say "Installing what is missing"
-./deploy/install-packages.sh build
+./deploy/install-packages.sh build demo
 say "Building (build/release)"
 cmake --preset release >"$dir/build.log" 2>&1 || { cat "$dir/build.log" >&2; exit 1; }
 cmake --build --preset release
@@ -58,31 +59,53 @@ $bin/bellwire-relay --listen "127.0.0.1:$port" --public-url "$base" --store "sql
 pids+=($!)
 wait_for "the relay's start" $bin/bellwire-relay health --listen "127.0.0.1:$port"
 
-say "Starting a device that listens"
-$bin/bellwire listen --relay "ws://127.0.0.1:$port/" --state "$dir/device.json" >"$dir/device.out" 2>"$dir/device.log" &
+say "Starting a session bus of its own for the demonstration"
+dbus-daemon --session --nopidfile --print-address=3 --nofork 3>"$dir/bus" 2>"$dir/bus.log" &
 pids+=($!)
-wait_for "the device's registration" grep -q endpoint "$dir/device.out"
-head -n 1 "$dir/device.out"
+wait_for "the bus" test -s "$dir/bus"
+DBUS_SESSION_BUS_ADDRESS=$(cat "$dir/bus")
+export DBUS_SESSION_BUS_ADDRESS XDG_CONFIG_HOME=$dir/config XDG_STATE_HOME=$dir/state
 
-say "Sending an encrypted push to it"
-head -n 1 "$dir/device.out" | $bin/bellwire send - --ttl 60 --message "The bell rings."
-wait_for "the push's arrival" grep -q "The bell rings" "$dir/device.out"
+say "Setting the relay, and a hook that runs a command"
+$bin/bellwire login "ws://127.0.0.1:$port/" --no-start
+cat >>"$XDG_CONFIG_HOME/bellwire/distributor.conf" <<CONF
 
-say "It arrived, decrypted on the device"
-tail -n 1 "$dir/device.out"
+[hook greet]
+command = /bin/sh -c 'cat >>$dir/hook.out; echo >>$dir/hook.out'
+CONF
 
-endpoint=$(head -n 1 "$dir/device.out" | sed 's/.*"endpoint": *"\([^"]*\)".*/\1/')
+say "Starting the distributor"
+$bin/bellwire-distributor >"$dir/distributor.log" 2>&1 &
+pids+=($!)
+wait_for "the connection" $bin/bellwire status
+$bin/bellwire status
+
+say "A push to an app on the session bus: it registers (UnifiedPush), is sent an encrypted push, and gets it"
+$bin/bellwire test
+
+say "A push to the hook: decrypted, then given to its command"
+wait_for "the hook's push URL" $bin/bellwire keys greet
+$bin/bellwire keys greet | $bin/bellwire send - --ttl 60 --message "The bell rings."
+wait_for "the hook's run" grep -q "The bell rings" "$dir/hook.out"
+cat "$dir/hook.out"
+
+say "A push URL of your own"
+$bin/bellwire register demo | tee "$dir/demo.json"
 if [ "$once" = yes ]; then
 	say "Done"
 	exit 0
 fi
+$bin/bellwire listen demo >"$dir/demo.out" 2>&1 &
+pids+=($!)
+endpoint=$(sed 's/.*"endpoint": *"\([^"]*\)".*/\1/' "$dir/demo.json")
 keep=yes
 cat <<TEXT
 
-The relay (pid ${pids[0]}) and the device (pid ${pids[1]}) go on. Send something yourself:
+Relay (pid ${pids[0]}), bus (pid ${pids[1]}), distributor (pid ${pids[2]}) and a listener (pid ${pids[3]}) go on. Send something yourself:
 
     curl -i -H 'TTL: 60' --data 'hello' '$endpoint'
 
-and see it arrive:   tail -f $dir/device.out
+and see it arrive:   tail -f $dir/demo.out
+Look at it:          export DBUS_SESSION_BUS_ADDRESS='$DBUS_SESSION_BUS_ADDRESS'; $bin/bellwire status
 To end them:         kill ${pids[*]}
 TEXT

@@ -9,4 +9,6 @@ cd "$(dirname "$0")/.."
 deploy/install-packages.sh docker-build
 cmake --preset release -B build/docker -DCMAKE_INSTALL_PREFIX=/usr -DCMAKE_INSTALL_SYSCONFDIR=/etc
 cmake --build build/docker
-DESTDIR=$out cmake --install build/docker --strip
+for component in relay tool; do
+	DESTDIR=$out cmake --install build/docker --strip --component "$component"
+done

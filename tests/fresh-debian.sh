@@ -3,17 +3,17 @@
 # Proves that a bare Debian with git alone builds, demonstrates and tests Bellwire: tests/fresh-debian.sh 12|13
 #
 # The last commit is cloned into a fresh Debian (debootstrap, chroot) where the two commands of the README run:
-# deploy/quickstart.sh --once and tests/run.sh. On 13 the steps of the Dockerfile follow, each stage in a Debian
-# of its own. Needs root, debootstrap and a Debian mirror. Every process in there ends with the script.
+# deploy/quickstart.sh --once and tests/run.sh, then tests/packages.sh. On 13 the steps of the Dockerfile follow, each
+# stage in a Debian of its own. Needs root, debootstrap and a Debian mirror. Every process in there ends with the script.
 #
 # BELLWIRE_FRESH_DIR      where the systems and downloaded packages are kept (/var/tmp/bellwire-fresh)
 # BELLWIRE_DEBIAN_MIRROR  the mirror; by default the first that this machine's apt uses
-# BELLWIRE_FRESH_STEPS    what to do, of: quickstart tests docker (all)
+# BELLWIRE_FRESH_STEPS    what to do, of: quickstart tests packages docker (all)
 set -eu
 
 case ${1:-} in
-12) release=12 codename=bookworm steps="quickstart tests" ;;
-13) release=13 codename=trixie steps="quickstart tests docker" ;;
+12) release=12 codename=bookworm steps="quickstart tests packages" ;;
+13) release=13 codename=trixie steps="quickstart tests packages docker" ;;
 *) echo "usage: tests/fresh-debian.sh 12|13" >&2 && exit 2 ;;
 esac
 steps=${BELLWIRE_FRESH_STEPS:-$steps}
@@ -87,10 +87,11 @@ readme_commands() {
 		case $step in
 		quickstart) command="./deploy/quickstart.sh --once" ;;
 		tests) command="./tests/run.sh" ;;
+		packages) command="BELLWIRE_DISPOSABLE=1 ./tests/packages.sh" ;;
 		*) continue ;;
 		esac
 		say "$command"
-		inside "$work_dir/readme" sh -c "cd /root/bellwire && exec $command"
+		inside "$work_dir/readme" sh -c "cd /root/bellwire && $command"
 	done
 }
 

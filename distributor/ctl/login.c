@@ -2,6 +2,7 @@
 /* `bellwire login URL`: checks the relay, writes it to the config, tells or starts the daemon. */
 #include "common/cleanup.h"
 #include "common/file.h"
+#include "common/log.h"
 #include "common/mem.h"
 #include "common/url.h"
 #include "distributor/bus/control.h"
@@ -305,6 +306,7 @@ int login_command(int argc, char **argv) {
 	if (!path) {
 		return command_fail("HOME is not set; give the configuration with --config");
 	}
+	log_set_level(LOG_LEVEL_ERROR); /* the link's steps are the daemon's news */
 	result = options.no_check ? COMMAND_OK : login_check(&options);
 	result = result != COMMAND_OK ? result : login_write(&options, path);
 	result = result != COMMAND_OK ? result : login_apply(&options);
