@@ -9,7 +9,9 @@ import pytest
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "integration"))
 
+import daemon as daemon_module  # noqa: E402
 from driver import Driver  # noqa: E402
+from harness.relay import Relay  # noqa: E402
 from session import Caller, Session  # noqa: E402
 
 
@@ -31,3 +33,31 @@ def driver(request, session):
 @pytest.fixture
 def caller(session):
     return Caller(session)
+
+
+@pytest.fixture
+def relay(tmp_path):
+    directory = tmp_path / "relay"
+    directory.mkdir()
+    instance = Relay(f"sqlite:{directory}/relay.db", directory)
+    yield instance
+    instance.finish()
+
+
+@pytest.fixture
+def start_daemon(session, relay):
+    """start_daemon(**flags): the real daemon, ended and checked behind the test."""
+    daemons = []
+
+    def start(**flags):
+        daemons.append(daemon_module.Daemon(session, relay, flags))
+        return daemons[-1].start()
+
+    yield start
+    for instance in daemons:
+        instance.finish()
+
+
+@pytest.fixture
+def daemon(start_daemon):
+    return start_daemon()

@@ -1,0 +1,82 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The real bellwire-distributor on the private bus, with a real relay."""
+
+import os
+import pathlib
+
+import dbus
+from harness.process import Process, wait_until
+from session import NAME
+
+REPOSITORY = pathlib.Path(__file__).resolve().parents[2]
+BINARY = os.environ.get("BELLWIRE_DISTRIBUTOR") or str(REPOSITORY / "build/dev/bin/bellwire-distributor")
+
+
+class Daemon:
+    def __init__(self, session, server, flags):
+        self.session = session
+        self.relay = server
+        self.state_dir = session.directory / "state-of-daemon"
+        self.flags = {"relay": f"ws://127.0.0.1:{server.port}/", "state_dir": self.state_dir, "log_level": "debug"}
+        self.flags.update(flags)
+        self.process = None
+        self.starts = 0
+        self.watcher = session.connect()
+
+    def start(self):
+        self.starts += 1
+        words = [BINARY]
+        for name, value in self.flags.items():
+            if value is not None:
+                words += [f"--{name.replace('_', '-')}", str(value)]
+        log = self.session.directory / f"daemon-{self.starts}.log"
+        # the name of the relay's program is no setting of ours
+        self.process = Process(["env", "-u", "BELLWIRE_RELAY", *words], log, self.session.env)
+        wait_until(self.is_there, 20, "the daemon's name")
+        return self
+
+    def is_there(self):
+        assert self.process.is_running(), self.process.log()[-4000:]
+        try:
+            return self.watcher.name_has_owner(NAME)
+        except dbus.DBusException:
+            return False
+
+    def wait_pool(self, timeout=20):
+        """Until endpoints lie ready, so that Register needs no relay."""
+        path = self.state_dir / "state.json"
+        wait_until(lambda: path.exists() and path.read_text().count("http") >= 4, timeout, "the pool")
+
+    def stop(self):
+        status = self.process.terminate()
+        self.process.assert_no_sanitizer_report()
+        assert status == 0, f"exit status {status}\n{self.process.log()[-6000:]}"
+
+    def kill(self):
+        self.process.kill()
+        self.process.assert_no_sanitizer_report()
+
+    def restart(self):
+        self.stop()
+        return self.start()
+
+    def finish(self):
+        if self.process and self.process.child.returncode is None:
+            assert self.process.is_running(), f"the daemon died\n{self.process.log()[-12000:]}"
+            self.stop()
+
+    def push(self, endpoint, body=b"hello", **headers):
+        return self.relay.push(endpoint, body, **headers)
+
+    def wait_acknowledged(self, count, timeout=20):
+        """Until the relay has heard that so many messages were taken, and keeps none."""
+
+        def done():
+            metrics = self.relay.metrics()
+            delivered = metrics["bellwire_messages_delivered_total"]
+            return delivered >= count and metrics["bellwire_messages_queued"] == 0
+
+        try:
+            wait_until(done, timeout, f"{count} acknowledgements")
+        except AssertionError as error:
+            raise AssertionError(f"{error}\n{self.relay.metrics()}\n{self.process.log()[-6000:]}") from None
