@@ -542,8 +542,8 @@ void distributor_destroy(struct distributor *d) {
 		state_file_save(d->state, NULL, NULL);
 	}
 	disk_close(d->disk);
+	registrations_destroy(d->registrations); /* its last answers are announced */
 	dispatch_destroy(d->dispatch);
-	registrations_destroy(d->registrations);
 	accounts_destroy(d->accounts);
 	state_file_destroy(d->state);
 	heartbeats_close(d->heartbeats);
