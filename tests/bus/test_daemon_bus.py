@@ -36,7 +36,7 @@ def test_no_bus_at_all(daemon, session):
 
 def flood(session, number, results):
     caller = Caller(session)
-    for i in range(200):
+    for i in range(100):
         try:
             results.append(caller.register(SERVICE, f"token{number}-{i}"))
         except dbus.DBusException as error:
@@ -46,7 +46,7 @@ def flood(session, number, results):
 def test_flood_of_registrations(daemon, caller, session):
     session.app(SERVICE).start()
     results, latencies = [], []
-    threads = [threading.Thread(target=flood, args=(session, i, results)) for i in range(5)]
+    threads = [threading.Thread(target=flood, args=(session, i, results)) for i in range(3)]
     for thread in threads:
         thread.start()
     while any(thread.is_alive() for thread in threads):
@@ -54,7 +54,7 @@ def test_flood_of_registrations(daemon, caller, session):
         caller.introspect()
         latencies.append(time.monotonic() - before)
     assert sorted(latencies)[len(latencies) * 95 // 100] < 0.05, sorted(latencies)[-20:]
-    assert results.count(SUCCEEDED) >= 5 * 64
+    assert results.count(SUCCEEDED) >= 3 * 64
     assert set(results) <= {SUCCEEDED, "org.freedesktop.DBus.Error.LimitsExceeded"}
 
 
