@@ -1,13 +1,13 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
-# Runs what uses threads (ctest's label "threads": the SQLite worker, Redis look-ups) under the thread sanitizer.
+# Runs what uses threads (ctest's label "threads": SQLite worker, Redis look-ups, the distributor's disk) under TSan.
 # Arguments go to ctest. Reports stay in build/tsan/reports; any of them fails the run, whichever process wrote it.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 reports=$PWD/build/tsan/reports
 
 cmake --preset tsan >/dev/null
-cmake --build --preset tsan --target test_backoff contract test_store_sqlite test_redis_store bellwire-relay
+cmake --build --preset tsan
 
 # A sanitizer older than the kernel may find its addresses taken when these are random; then they must not be.
 sane() {
