@@ -202,7 +202,8 @@ struct network *network_open(const struct network_options *options, char **out_e
 		return NULL;
 	}
 	network_look(network);
-	network->sleep = sleep_watch_open(options->loop, options->alarms, network_on_sleep, network);
+	network->sleep = sleep_watch_open(options->loop, options->alarms,
+		options->clock ? options->clock : clock_reading_now, network_on_sleep, network);
 	network_set_bus(network, options->system_bus);
 	return network;
 }

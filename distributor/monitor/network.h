@@ -23,12 +23,14 @@ enum network_news {
 };
 typedef void network_news_fn(enum network_news news, int64_t slept_ms, void *ctx);
 
+struct clock_reading; /* monitor/clock_watch.h */
 struct network_options {
 	struct ev_loop *loop;
 	struct alarms *alarms;
 	struct bus *system_bus; /* NULL: none */
 	network_news_fn *news;
 	void *ctx;
+	struct clock_reading (*clock)(void); /* NULL: the machine's; tests give others */
 };
 
 /* NULL with a sentence in *out_error when even rtnetlink cannot be had; the daemon then goes on

@@ -5,7 +5,6 @@
 #include "common/log.h"
 #include "common/mem.h"
 #include "distributor/monitor/bus_object.h"
-#include "distributor/monitor/clock_watch.h"
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
@@ -27,6 +26,7 @@ struct sleep_watch {
 	ev_check check;
 	ev_io set_io; /* a timer that ends when the wall clock is set or the machine resumes */
 	int set_fd;
+	struct clock_reading (*clock)(void);
 	struct clock_reading last;
 
 	struct sd_bus *bus;
@@ -88,7 +88,7 @@ static void sleep_watch_end(struct sleep_watch *watch) {
 	bool is_news = watch->is_preparing && !watch->is_told;
 	watch->is_preparing = false;
 	if (is_news) {
-		sleep_watch_resumed(watch, clock_reading_slept_ms(watch->prepared, clock_reading_now()));
+		sleep_watch_resumed(watch, clock_reading_slept_ms(watch->prepared, watch->clock()));
 	}
 }
 
@@ -106,7 +106,7 @@ static void sleep_watch_on_signal(const char *member, struct sd_bus_message *mes
 	}
 	watch->is_preparing = true;
 	watch->is_told = false;
-	watch->prepared = clock_reading_now();
+	watch->prepared = watch->clock();
 	log_info("going to sleep");
 	watch->fn(NETWORK_SLEEPING, 0, watch->ctx);
 	alarm_set(&watch->release, SLEEP_FLUSH_MS, 0);
@@ -135,7 +135,7 @@ static void sleep_watch_on_check(struct ev_loop *loop, ev_check *check, int even
 	(void)loop;
 	(void)events;
 	struct sleep_watch *watch = check->data;
-	struct clock_change change = clock_watch_look(&watch->last, clock_reading_now());
+	struct clock_change change = clock_watch_look(&watch->last, watch->clock());
 	if (change.slept_ms > 0) {
 		sleep_watch_resumed(watch, change.slept_ms);
 	}
@@ -165,14 +165,15 @@ static void sleep_watch_arm(struct sleep_watch *watch) {
 	ev_io_start(watch->loop, &watch->set_io);
 }
 
-struct sleep_watch *sleep_watch_open(
-	struct ev_loop *loop, struct alarms *alarms, network_news_fn *fn, void *ctx) {
+struct sleep_watch *sleep_watch_open(struct ev_loop *loop, struct alarms *alarms,
+	struct clock_reading (*clock)(void), network_news_fn *fn, void *ctx) {
 	struct sleep_watch *watch = mem_zalloc(sizeof *watch);
 	watch->loop = loop;
 	watch->fn = fn;
 	watch->ctx = ctx;
 	watch->inhibitor = -1;
-	watch->last = clock_reading_now();
+	watch->clock = clock;
+	watch->last = clock();
 	alarm_init(&watch->release, alarms, sleep_watch_on_release, watch);
 	ev_check_init(&watch->check, sleep_watch_on_check);
 	watch->check.data = watch;

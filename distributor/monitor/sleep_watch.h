@@ -6,14 +6,15 @@
  */
 #pragma once
 #include "distributor/alarm.h"
+#include "distributor/monitor/clock_watch.h"
 #include "distributor/monitor/network.h"
 #include <systemd/sd-bus.h>
 
 struct sleep_watch;
 /* `fn` gets NETWORK_SLEEPING, NETWORK_RESUMED and NETWORK_CLOCK_JUMPED. It may not close the watch.
  */
-struct sleep_watch *sleep_watch_open(
-	struct ev_loop *loop, struct alarms *alarms, network_news_fn *fn, void *ctx);
+struct sleep_watch *sleep_watch_open(struct ev_loop *loop, struct alarms *alarms,
+	struct clock_reading (*clock)(void), network_news_fn *fn, void *ctx);
 void sleep_watch_close(struct sleep_watch *watch);
 /* Follows logind on this bus; NULL: no more. settled is called when it is known to be there or not.
  */

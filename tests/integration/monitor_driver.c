@@ -6,11 +6,14 @@
  *   same [LOCAL]   keep's against path's   route          is there a default route that carries
  *   status         network_status()        power          power_state()
  *   metered 0|1    power_set_metered()     look           power_look()
- *   bus 0|1        power and network without the system bus, or with it again
+ *   sleep MS       the clocks show that the machine slept so long, from the next turn of the loop
+ * on set MS         the wall clock is set forward by so much bus 0|1        power and network
+ * without the system bus, or with it again
  */
 #include "common/log.h"
 #include "common/mem.h"
 #include "distributor/monitor/address.h"
+#include "distributor/monitor/clock_watch.h"
 #include "distributor/monitor/network.h"
 #include "distributor/monitor/power.h"
 #include <arpa/inet.h>
@@ -18,6 +21,7 @@
 #include <fcntl.h>
 #include <jansson.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -34,6 +38,16 @@ struct driver {
 	char line[DRIVER_LINE_MAX];
 	size_t length;
 };
+
+/* What was added to the machine's clocks; the callback that reads them has no context. */
+static int64_t driver_slept_ms, driver_set_ms;
+
+static struct clock_reading driver_clock(void) {
+	struct clock_reading now = clock_reading_now();
+	now.boot_ms += driver_slept_ms;
+	now.wall_ms += driver_slept_ms + driver_set_ms;
+	return now;
+}
 
 static void driver_print(json_t *take_object) {
 	(void)json_dumpf(take_object, stdout, JSON_COMPACT);
@@ -163,6 +177,12 @@ static void driver_command(struct driver *driver, char *line) {
 	} else if (strcmp(line, "look") == 0) {
 		power_look(driver->power);
 		driver_print(json_pack("{s:b}", "looked", true));
+	} else if (strcmp(line, "sleep") == 0) {
+		driver_slept_ms += strtoll(argument, NULL, 10);
+		driver_print(json_pack("{s:I}", "slept", (json_int_t)driver_slept_ms));
+	} else if (strcmp(line, "set") == 0) {
+		driver_set_ms += strtoll(argument, NULL, 10);
+		driver_print(json_pack("{s:I}", "set", (json_int_t)driver_set_ms));
 	} else if (strcmp(line, "bus") == 0) {
 		driver_command_bus(driver, argument[0] == '1');
 	} else {
@@ -204,7 +224,8 @@ int main(int argc, char **argv) {
 									  .alarms = driver.alarms,
 									  .system_bus = driver.bus,
 									  .news = driver_on_news,
-									  .ctx = &driver},
+									  .ctx = &driver,
+									  .clock = driver_clock},
 		&error);
 	if (!driver.network) {
 		log_fatal("%s", error);
