@@ -17,7 +17,7 @@ set -eu
 build_packages() {
 	echo gcc libc6-dev cmake ninja-build pkg-config \
 		libwebsockets-dev libwebsockets-evlib-ev libev-dev libhiredis-dev libjansson-dev libinih-dev \
-		libqrencode-dev libsqlite3-dev libssl-dev libsystemd-dev
+		libqrencode-dev libsqlite3-dev libssl-dev libsystemd-dev libcurl4-openssl-dev
 }
 
 test_packages() {

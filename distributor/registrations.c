@@ -29,6 +29,7 @@ const char *registration_kind_name(enum registration_kind kind) {
 		[REGISTRATION_APP] = "app",
 		[REGISTRATION_HOOK] = "hook",
 		[REGISTRATION_NAMED] = "named",
+		[REGISTRATION_MAIL] = "mail",
 	};
 	_Static_assert(sizeof names / sizeof *names == REGISTRATION_KIND_COUNT, "a name is missing");
 	return names[kind];

@@ -18,6 +18,7 @@ enum registration_kind {
 	REGISTRATION_APP, /* UnifiedPush on D-Bus: messages go out as they came, encrypted */
 	REGISTRATION_HOOK, /* [hook NAME]: decrypted here, with keys of its own */
 	REGISTRATION_NAMED, /* `bellwire register NAME`: decrypted here, taken by `bellwire listen` */
+	REGISTRATION_MAIL, /* a login at a mail server: decrypted and read here */
 	REGISTRATION_KIND_COUNT
 };
 const char *registration_kind_name(enum registration_kind kind); /* "app" */

@@ -1,0 +1,57 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Mail by JMAP: for each login of the config a PushSubscription of our own at the mail server,
+ * whose endpoint is a registration here; a StateChange makes us ask what changed, show it, and run
+ * the user's command. Without PushSubscription at the server: EventSource, or a look every 15
+ * minutes. Nothing is missed: after gaps every login resynchronises by state.
+ */
+#pragma once
+#include "distributor/alarm.h"
+#include "distributor/bus/bus.h"
+#include "distributor/dispatch.h"
+#include "distributor/jmap/jmap_config.h"
+#include "distributor/registrations.h"
+
+struct notify;
+struct jmap_options {
+	struct ev_loop *loop;
+	struct alarms *alarms;
+	struct bus *session_bus; /* NULL: no notifications, no Secret Service */
+	struct registrations *registrations;
+	struct dispatch *dispatch;
+	struct notify *notify;
+	const char *state_dir; /* jmap-NAME.json lies there; copied */
+	const struct jmap_configs *configs; /* outlives it, or jmap_reload gives others */
+};
+struct jmap;
+/* Becomes the dispatch target of REGISTRATION_MAIL. */
+struct jmap *jmap_open(const struct jmap_options *options);
+void jmap_close(struct jmap *jmap); /* NULL is fine; writes what is to be kept */
+/* Logins that are new start, those that are gone are ended at their server, too. */
+void jmap_reload(struct jmap *jmap, const struct jmap_configs *configs);
+
+/* Look at every login now, by state: "missed", "resume", "relay", "network". */
+void jmap_resync(struct jmap *jmap, const char *why);
+/* The link to the relay: while it is down logins poll. */
+void jmap_set_relay_up(struct jmap *jmap, bool is_up);
+void jmap_set_mains(struct jmap *jmap, bool on_mains);
+void jmap_pause(struct jmap *jmap, const char *name, bool is_paused);
+
+enum jmap_way { JMAP_WAY_NONE, JMAP_WAY_PUSH, JMAP_WAY_STREAM, JMAP_WAY_POLL, JMAP_WAY_COUNT };
+const char *jmap_way_name(enum jmap_way way);
+struct jmap_status {
+	const char *name, *user, *server;
+	enum jmap_way way;
+	const char *reason; /* why this way, and not push; or what is wrong; "" when all is well */
+	bool is_paused;
+	int64_t verified_ms, expires_ms, pushed_ms, synced_ms; /* wall clock; 0: never */
+	int64_t round_trip_ms; /* from PushSubscription/set to its PushVerification; -1: unknown */
+	uint32_t unread; /* in the chosen mailboxes */
+};
+/* Visits all: for (size_t at = 0; jmap_status(jmap, at, &status); at++) */
+bool jmap_status(const struct jmap *jmap, size_t at, struct jmap_status *out_status);
+
+/* `bellwire jmap test`: makes the server push, and waits for it. Once, later: a sentence, and
+ * whether it worked. */
+typedef void jmap_tested_fn(bool is_good, const char *sentence, void *ctx);
+void jmap_test(struct jmap *jmap, const char *name, jmap_tested_fn *done, void *ctx);
