@@ -261,6 +261,9 @@ void heartbeats_held(struct heartbeats *heartbeats, const char *key, uint32_t in
 	if (heartbeat->bad_sec > 0 && cur_sec >= heartbeat->bad_sec) {
 		heartbeat->bad_sec = 0;
 	}
+	if (cur_sec >= heartbeat->failed_sec) {
+		heartbeat->failed_sec = 0;
+	}
 	heartbeat->good_sec = heartbeat_max(heartbeat->good_sec, cur_sec);
 	heartbeat_advance(heartbeat);
 	heartbeat->cur_sec = heartbeat_min(heartbeat->cur_sec, ceiling_sec);

@@ -167,8 +167,9 @@ void link_go_offline(struct link *link) {
 	alarm_set(&link->retry, LINK_POLL_MS, ALARM_SLACK_CARE_MS);
 }
 
+/* On a network that never carried a session a bad certificate is most likely a login page's. */
 static bool link_is_tls_news(const struct link *link, const struct session_end *end) {
-	return end->class == RETRY_TLS && strcmp(link_network_key(link), link->worked_key) != 0;
+	return end->class == RETRY_TLS && strcmp(link->failed_path.key, link->worked_key) != 0;
 }
 
 static void link_explain(struct link *link, const struct session_end *end) {
@@ -199,8 +200,8 @@ static void link_failed(struct link *link, const struct session_end *end) {
 	if (class == RETRY_UNREACHABLE && end->looks_like_portal) {
 		class = RETRY_TLS; /* no rush */
 	}
-	link_explain(link, end);
 	link_path(link, &link->failed_path);
+	link_explain(link, end);
 	link->failed_class = class;
 	link->retries.is_hasty = link_is_hasty(link);
 	int64_t delay_ms = retry_next_ms(&link->retries, class, end->told_sec);
@@ -226,8 +227,8 @@ static void link_on_current_ended(struct link *link, const struct session_end *e
 		link->evidence.at_ms = clock_boot_ms();
 	}
 	link_drop_current(link);
-	if (is_offline) {
-		return; /* the path's return is waited for in any case */
+	if (is_offline && !link_has_path(link)) {
+		return;
 	}
 	if (link->next) {
 		link_set_reason(link, end->reason);
@@ -238,7 +239,7 @@ static void link_on_current_ended(struct link *link, const struct session_end *e
 		return;
 	}
 	struct session_end local = *end;
-	local.class = end->was_trial ? RETRY_LOCAL : end->class;
+	local.class = end->was_trial || is_offline ? RETRY_LOCAL : end->class;
 	link_failed(link, &local);
 }
 

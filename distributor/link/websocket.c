@@ -391,6 +391,7 @@ static int websocket_on_event(
 		websocket_peer_closes(websocket, in, len);
 		break;
 	case LWS_CALLBACK_CLIENT_CLOSED:
+	case LWS_CALLBACK_WSI_DESTROY: /* comes alone when it was given up while half open */
 		websocket_gone(websocket, wsi);
 		break;
 	default: /* the library's enum has a hundred members */
@@ -422,6 +423,7 @@ static bool websocket_client_create_context(struct websocket_client *client, con
 		.uid = (uid_t)-1,
 		.retry_and_idle_policy = &websocket_no_pings,
 		.client_ssl_ca_filepath = ca_file,
+		.timeout_secs = 4 * WEBSOCKET_OPEN_MS / 1000, /* ours end first */
 		.fd_limit_per_thread = WEBSOCKET_FDS,
 		.http_proxy_address = "none:0", /* or it takes $http_proxy by itself */
 	};

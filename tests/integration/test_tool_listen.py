@@ -358,7 +358,7 @@ def test_the_path_of_an_invitation_and_http_urls_are_used(fake, listen, tmp_path
 
 
 def test_a_refused_upgrade_is_explained(fake, listen):
-    listener = listen(fake(refuses=True).url)
+    listener = listen(fake(refuses=403).url)
     listener.note("status 403")
 
 

@@ -10,17 +10,23 @@ import threading
 import websockets
 
 
-async def refuse(first, request):
-    """Answers an upgrade with 403; websockets 10 calls it with path and headers, 14 with connection and request."""
-    if isinstance(first, str):
-        return http.HTTPStatus.FORBIDDEN, [], b"no"
-    return first.respond(http.HTTPStatus.FORBIDDEN, "no")
+def refuser(status, headers=()):
+    """Answers an upgrade with status; websockets 10 calls it with path and headers, 14 with connection and request."""
+
+    async def refuse(first, request):
+        if isinstance(first, str):
+            return http.HTTPStatus(status), list(headers), b"no"
+        response = first.respond(http.HTTPStatus(status), "no")
+        response.headers.update(headers)
+        return response
+
+    return refuse
 
 
 class FakeRelay:
-    """Each connection is handed to the test as a Peer, in order of arrival; with refuses=True none gets so far."""
+    """Each connection is handed to the test as a Peer, in order of arrival; with refuses=STATUS none gets so far."""
 
-    def __init__(self, port=0, ssl=None, refuses=False):
+    def __init__(self, port=0, ssl=None, refuses=None, headers=()):
         self.peers = queue.Queue()
         self.all_peers = []
         self.loop = asyncio.new_event_loop()
@@ -33,7 +39,7 @@ class FakeRelay:
                 "127.0.0.1",
                 port,
                 ssl=ssl,
-                process_request=refuse if refuses else None,
+                process_request=refuser(refuses, headers) if refuses else None,
                 ping_interval=None,
             )
             self.port = self.server.sockets[0].getsockname()[1]
