@@ -6,7 +6,6 @@
  */
 #pragma once
 #include "common/slice.h"
-#include "distributor/alarm.h"
 #include <ev.h>
 #include <stdbool.h>
 #include <stdint.h>
@@ -57,7 +56,7 @@ struct fetch_options {
 
 struct fetcher;
 struct fetch;
-struct fetcher *fetcher_create(struct ev_loop *loop, struct alarms *alarms);
+struct fetcher *fetcher_create(struct ev_loop *loop);
 void fetcher_destroy(struct fetcher *fetcher); /* no callback comes any more */
 struct fetch *fetch_start(
 	struct fetcher *fetcher, const struct fetch_options *options, fetch_done_fn *done, void *ctx);

@@ -39,7 +39,11 @@ typedef void jmap_called_fn(const struct jmap_call_result *result, void *ctx);
 const json_t *jmap_call_answer(
 	const struct jmap_call_result *result, size_t position, const char **out_error);
 
-/* Sends it; takes the call. The fetch may be cancelled with fetch_cancel. */
-struct fetch *jmap_call_send(struct jmap_call *take_call, struct fetcher *fetcher,
+/* A request on its way. */
+struct jmap_sent;
+/* Sends it; takes the call. `how` gives auth, certificates and perhaps a time limit. */
+struct jmap_sent *jmap_call_send(struct jmap_call *take_call, struct fetcher *fetcher,
 	const struct jmap_session *session, const struct fetch_options *how, jmap_called_fn *done,
 	void *ctx);
+/* No callback comes any more. NULL is fine; not from within it. */
+void jmap_sent_cancel(struct jmap_sent *sent);

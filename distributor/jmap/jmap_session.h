@@ -49,7 +49,7 @@ struct jmap_find_options {
 	struct fetcher *fetcher;
 	struct ev_loop *loop;
 	const char *url; /* a session URL; NULL: through the domain of user */
-	const char *user;
+	const char *user; /* a mail address, when there is no url; copied */
 	const struct fetch_auth *auth; /* copied */
 	const char *ca_file;
 	bool is_insecure;

@@ -1,0 +1,354 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* libcurl's sockets and timer become watchers of our loop. */
+#include "distributor/jmap/fetch.h"
+#include "common/buffer.h"
+#include "common/cleanup.h"
+#include "common/list.h"
+#include "common/log.h"
+#include "common/mem.h"
+#include "common/url.h"
+#include "distributor/alarm.h"
+#include <assert.h>
+#include <curl/curl.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { FETCH_CONNECT_MS = 15000, FETCH_REDIRECTS_MAX = 5, FETCH_CONNECTIONS_MAX = 16 };
+
+struct fetcher {
+	struct ev_loop *loop;
+	CURLM *multi;
+	ev_timer timer; /* libcurl's own deadlines */
+	struct list fetches; /* struct fetch::link */
+	bool is_inside; /* libcurl is above us: handles must not be removed */
+};
+
+struct fetch {
+	struct list link; /* struct fetcher::fetches */
+	struct fetcher *fetcher;
+	CURL *easy;
+	struct curl_slist *headers;
+	struct buffer body;
+	char *sent_body;
+	char error[CURL_ERROR_SIZE];
+	bool is_too_large, is_ended_by_reader, is_cancelled;
+	int64_t began_ms;
+	fetch_piece_fn *piece;
+	fetch_done_fn *done;
+	void *ctx;
+};
+
+/* A socket of libcurl's. */
+struct fetch_socket {
+	struct fetcher *fetcher;
+	ev_io io;
+};
+
+static void fetch_free(struct fetch *fetch) {
+	list_remove(&fetch->link);
+	(void)curl_multi_remove_handle(fetch->fetcher->multi, fetch->easy); /* fine when not added */
+	curl_easy_cleanup(fetch->easy);
+	curl_slist_free_all(fetch->headers);
+	buffer_finish(&fetch->body);
+	if (fetch->sent_body) {
+		mem_wipe(fetch->sent_body, strlen(fetch->sent_body));
+	}
+	free(fetch->sent_body);
+	free(fetch);
+}
+
+/* ---- what became of it ---- */
+
+static enum fetch_outcome fetch_outcome_of(const struct fetch *fetch, CURLcode code) {
+	if (fetch->is_too_large) {
+		return FETCH_TOO_LARGE;
+	}
+	switch (code) {
+	case CURLE_OK:
+		return FETCH_ANSWERED;
+	case CURLE_OPERATION_TIMEDOUT:
+		return FETCH_TIMED_OUT;
+	case CURLE_PEER_FAILED_VERIFICATION:
+	case CURLE_SSL_CONNECT_ERROR:
+	case CURLE_SSL_CACERT_BADFILE:
+	case CURLE_SSL_ISSUER_ERROR:
+		return FETCH_TLS;
+	default: /* libcurl has a hundred of them */
+		return FETCH_UNREACHABLE;
+	}
+}
+
+static const char *fetch_reason(
+	const struct fetch *fetch, enum fetch_outcome outcome, CURLcode code) {
+	if (outcome == FETCH_TOO_LARGE) {
+		return "the answer is too large";
+	}
+	if (fetch->error[0]) {
+		return fetch->error;
+	}
+	return outcome == FETCH_ANSWERED ? "" : curl_easy_strerror(code);
+}
+
+static void fetch_finish(struct fetch *fetch, CURLcode code) {
+	struct fetch_result result = {.retry_after_sec = -1};
+	long status = 0;
+	curl_off_t retry_after = 0;
+	char *type = NULL, *url = NULL;
+	/* these cannot fail for a handle that has run */
+	(void)curl_easy_getinfo(fetch->easy, CURLINFO_RESPONSE_CODE, &status);
+	(void)curl_easy_getinfo(fetch->easy, CURLINFO_CONTENT_TYPE, &type);
+	(void)curl_easy_getinfo(fetch->easy, CURLINFO_EFFECTIVE_URL, &url);
+	(void)curl_easy_getinfo(fetch->easy, CURLINFO_RETRY_AFTER, &retry_after);
+	bool ended_well = code == CURLE_OK || fetch->is_ended_by_reader;
+	result.outcome = ended_well ? FETCH_ANSWERED : fetch_outcome_of(fetch, code);
+	result.status = (int)status;
+	if (!buffer_append(&fetch->body, "", 1)) {
+		result.outcome = FETCH_TOO_LARGE;
+	} else {
+		result.body = (struct slice){buffer_begin(&fetch->body), buffer_length(&fetch->body) - 1};
+	}
+	result.content_type = slice_of(type);
+	result.url = url ? url : "";
+	result.reason = fetch_reason(fetch, result.outcome, code);
+	result.retry_after_sec = retry_after > 0 ? (int64_t)retry_after : -1;
+	result.took_ms = clock_mono_ms() - fetch->began_ms;
+	fetch->done(&result, fetch->ctx);
+	fetch_free(fetch);
+}
+
+static void fetcher_reap(struct fetcher *fetcher) {
+	struct fetch *fetch, *next;
+	LIST_FOREACH_SAFE (fetch, next, &fetcher->fetches, link) {
+		if (fetch->is_cancelled) {
+			fetch_free(fetch);
+		}
+	}
+}
+
+static void fetcher_collect(struct fetcher *fetcher) {
+	CURLMsg *message;
+	int left;
+	fetcher_reap(fetcher);
+	while ((message = curl_multi_info_read(fetcher->multi, &left))) {
+		if (message->msg == CURLMSG_DONE) {
+			struct fetch *fetch = NULL;
+			CURLcode code = message->data.result;
+			(void)curl_easy_getinfo(message->easy_handle, CURLINFO_PRIVATE, (char **)&fetch);
+			(void)curl_multi_remove_handle(fetcher->multi, message->easy_handle);
+			fetch_finish(fetch, code);
+		}
+	}
+}
+
+static void fetcher_act(struct fetcher *fetcher, curl_socket_t fd, int what) {
+	int running;
+	fetcher->is_inside = true;
+	(void)curl_multi_socket_action(fetcher->multi, fd, what, &running); /* told by messages */
+	fetcher->is_inside = false;
+	fetcher_collect(fetcher);
+}
+
+/* ---- watchers ---- */
+
+static void fetch_on_io(struct ev_loop *loop, ev_io *io, int events) {
+	(void)loop;
+	struct fetch_socket *socket = io->data;
+	int what =
+		(events & EV_READ ? CURL_CSELECT_IN : 0) | (events & EV_WRITE ? CURL_CSELECT_OUT : 0);
+	fetcher_act(socket->fetcher, io->fd, what);
+}
+
+static void fetch_on_timer(struct ev_loop *loop, ev_timer *timer, int events) {
+	(void)loop;
+	(void)events;
+	fetcher_act(timer->data, CURL_SOCKET_TIMEOUT, 0);
+}
+
+static int fetch_want_timer(CURLM *multi, long timeout_ms, void *ctx) {
+	(void)multi;
+	struct fetcher *fetcher = ctx;
+	ev_timer_stop(fetcher->loop, &fetcher->timer);
+	if (timeout_ms >= 0) {
+		ev_now_update(fetcher->loop);
+		ev_timer_set(&fetcher->timer, (double)timeout_ms / 1000., 0.);
+		ev_timer_start(fetcher->loop, &fetcher->timer);
+	}
+	return 0;
+}
+
+static int fetch_want_socket(CURL *easy, curl_socket_t fd, int what, void *ctx, void *socket_ctx) {
+	(void)easy;
+	struct fetcher *fetcher = ctx;
+	struct fetch_socket *socket = socket_ctx;
+	if (what == CURL_POLL_REMOVE) {
+		if (socket) {
+			ev_io_stop(fetcher->loop, &socket->io);
+			(void)curl_multi_assign(fetcher->multi, fd, NULL);
+			free(socket);
+		}
+		return 0;
+	}
+	int events = (what & CURL_POLL_IN ? EV_READ : 0) | (what & CURL_POLL_OUT ? EV_WRITE : 0);
+	if (!socket) {
+		socket = mem_zalloc(sizeof *socket);
+		socket->fetcher = fetcher;
+		ev_init(&socket->io, fetch_on_io);
+		socket->io.data = socket;
+		(void)curl_multi_assign(fetcher->multi, fd, socket);
+	}
+	ev_io_stop(fetcher->loop, &socket->io);
+	ev_io_set(&socket->io, fd, events);
+	ev_io_start(fetcher->loop, &socket->io);
+	return 0;
+}
+
+/* ---- requests ---- */
+
+static size_t fetch_on_body(char *data, size_t size, size_t count, void *ctx) {
+	struct fetch *fetch = ctx;
+	size_t bytes = size * count;
+	long status = 0;
+	if (fetch->is_cancelled) {
+		return 0;
+	}
+	(void)curl_easy_getinfo(fetch->easy, CURLINFO_RESPONSE_CODE, &status);
+	if (fetch->piece && status == 200) {
+		fetch->is_ended_by_reader = !fetch->piece((struct slice){data, bytes}, fetch->ctx);
+		return fetch->is_ended_by_reader ? 0 : bytes;
+	}
+	fetch->is_too_large = !buffer_append(&fetch->body, data, bytes);
+	return fetch->is_too_large ? 0 : bytes;
+}
+
+struct fetcher *fetcher_create(struct ev_loop *loop) {
+	struct fetcher *fetcher = mem_zalloc(sizeof *fetcher);
+	if (curl_global_init(CURL_GLOBAL_DEFAULT) != CURLE_OK ||
+		!(fetcher->multi = curl_multi_init())) {
+		log_fatal("libcurl cannot start");
+	}
+	fetcher->loop = loop;
+	list_init(&fetcher->fetches);
+	ev_init(&fetcher->timer, fetch_on_timer);
+	fetcher->timer.data = fetcher;
+	/* these options cannot be refused */
+	(void)curl_multi_setopt(fetcher->multi, CURLMOPT_SOCKETFUNCTION, fetch_want_socket);
+	(void)curl_multi_setopt(fetcher->multi, CURLMOPT_SOCKETDATA, fetcher);
+	(void)curl_multi_setopt(fetcher->multi, CURLMOPT_TIMERFUNCTION, fetch_want_timer);
+	(void)curl_multi_setopt(fetcher->multi, CURLMOPT_TIMERDATA, fetcher);
+	(void)curl_multi_setopt(
+		fetcher->multi, CURLMOPT_MAX_TOTAL_CONNECTIONS, (long)FETCH_CONNECTIONS_MAX);
+	return fetcher;
+}
+
+void fetcher_destroy(struct fetcher *fetcher) {
+	if (!fetcher) {
+		return;
+	}
+	assert(!fetcher->is_inside);
+	struct fetch *fetch;
+	while ((fetch = list_first(&fetcher->fetches, struct fetch, link))) {
+		fetch_free(fetch);
+	}
+	(void)curl_multi_cleanup(fetcher->multi);
+	ev_timer_stop(fetcher->loop, &fetcher->timer);
+	free(fetcher);
+}
+
+static void fetch_add_header(struct fetch *fetch, const char *name, const char *value) {
+	if (value) {
+		CLEANUP_FREE char *line = mem_printf("%s: %s", name, value);
+		struct curl_slist *longer = curl_slist_append(fetch->headers, line);
+		fetch->headers = longer ? longer : fetch->headers;
+	}
+}
+
+static void fetch_set_auth(struct fetch *fetch, const struct fetch_auth *auth) {
+	if (!auth) {
+		return;
+	}
+	if (auth->bearer) {
+		(void)curl_easy_setopt(fetch->easy, CURLOPT_HTTPAUTH, (long)CURLAUTH_BEARER);
+		(void)curl_easy_setopt(fetch->easy, CURLOPT_XOAUTH2_BEARER, auth->bearer);
+	} else if (auth->user) {
+		(void)curl_easy_setopt(fetch->easy, CURLOPT_HTTPAUTH, (long)CURLAUTH_BASIC);
+		(void)curl_easy_setopt(fetch->easy, CURLOPT_USERNAME, auth->user);
+		(void)curl_easy_setopt(fetch->easy, CURLOPT_PASSWORD, auth->password ? auth->password : "");
+	}
+}
+
+static void fetch_set_tls(struct fetch *fetch, const struct fetch_options *options) {
+	struct url url;
+	bool may_be_plain =
+		options->is_insecure || (url_parse(slice_of(options->url), &url) && url_is_loopback(&url));
+	(void)curl_easy_setopt(
+		fetch->easy, CURLOPT_PROTOCOLS_STR, may_be_plain ? "https,http" : "https");
+	(void)curl_easy_setopt(
+		fetch->easy, CURLOPT_REDIR_PROTOCOLS_STR, may_be_plain ? "https,http" : "https");
+	if (options->ca_file) {
+		(void)curl_easy_setopt(fetch->easy, CURLOPT_CAINFO, options->ca_file);
+	}
+	if (options->is_insecure) {
+		(void)curl_easy_setopt(fetch->easy, CURLOPT_SSL_VERIFYPEER, 0L);
+		(void)curl_easy_setopt(fetch->easy, CURLOPT_SSL_VERIFYHOST, 0L);
+	}
+}
+
+static void fetch_set_request(struct fetch *fetch, const struct fetch_options *options) {
+	bool has_body = options->body.len > 0;
+	(void)curl_easy_setopt(fetch->easy, CURLOPT_URL, options->url);
+	if (has_body) {
+		fetch->sent_body = mem_strndup(options->body.data, options->body.len);
+		(void)curl_easy_setopt(fetch->easy, CURLOPT_POSTFIELDS, fetch->sent_body);
+		(void)curl_easy_setopt(
+			fetch->easy, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)options->body.len);
+		fetch_add_header(fetch, "Content-Type", options->content_type);
+		fetch_add_header(fetch, "Expect", ""); /* no round trip for a few hundred bytes */
+	} else {
+		/* a body is for the one that it was meant for */
+		(void)curl_easy_setopt(fetch->easy, CURLOPT_FOLLOWLOCATION, 1L);
+		(void)curl_easy_setopt(fetch->easy, CURLOPT_MAXREDIRS, (long)FETCH_REDIRECTS_MAX);
+	}
+	if (options->method) {
+		(void)curl_easy_setopt(fetch->easy, CURLOPT_CUSTOMREQUEST, options->method);
+	}
+	fetch_add_header(fetch, "Accept", options->accept);
+	(void)curl_easy_setopt(fetch->easy, CURLOPT_HTTPHEADER, fetch->headers);
+	(void)curl_easy_setopt(fetch->easy, CURLOPT_USERAGENT, "bellwire/" BELLWIRE_VERSION);
+	(void)curl_easy_setopt(fetch->easy, CURLOPT_NOSIGNAL, 1L);
+	(void)curl_easy_setopt(fetch->easy, CURLOPT_CONNECTTIMEOUT_MS, (long)FETCH_CONNECT_MS);
+	(void)curl_easy_setopt(fetch->easy, CURLOPT_TIMEOUT_MS, (long)options->timeout_ms);
+	(void)curl_easy_setopt(fetch->easy, CURLOPT_WRITEFUNCTION, fetch_on_body);
+	(void)curl_easy_setopt(fetch->easy, CURLOPT_WRITEDATA, fetch);
+	(void)curl_easy_setopt(fetch->easy, CURLOPT_ERRORBUFFER, fetch->error);
+	(void)curl_easy_setopt(fetch->easy, CURLOPT_PRIVATE, fetch);
+}
+
+struct fetch *fetch_start(
+	struct fetcher *fetcher, const struct fetch_options *options, fetch_done_fn *done, void *ctx) {
+	struct fetch *fetch = mem_zalloc(sizeof *fetch);
+	fetch->fetcher = fetcher;
+	fetch->piece = options->piece;
+	fetch->done = done;
+	fetch->ctx = ctx;
+	fetch->began_ms = clock_mono_ms();
+	buffer_init(&fetch->body, options->max_bytes + 1);
+	list_append(&fetcher->fetches, &fetch->link);
+	fetch->easy = curl_easy_init();
+	if (!fetch->easy) {
+		log_fatal("libcurl has no handle");
+	}
+	fetch_set_request(fetch, options);
+	fetch_set_auth(fetch, options->auth);
+	fetch_set_tls(fetch, options);
+	if (curl_multi_add_handle(fetcher->multi, fetch->easy) != CURLM_OK) {
+		log_fatal("libcurl takes no request");
+	}
+	return fetch;
+}
+
+void fetch_cancel(struct fetch *fetch) {
+	fetch->is_cancelled = true;
+	if (!fetch->fetcher->is_inside) {
+		fetch_free(fetch);
+	}
+}
