@@ -147,6 +147,16 @@ void register_job_cancel(struct register_job *job) {
 	}
 }
 
+void register_jobs_service_left(struct registrations *registrations, const char *service) {
+	struct register_job *job, *next;
+	LIST_FOREACH_SAFE (job, next, &registrations->jobs, link) {
+		if (job->kind == REGISTRATION_APP && strcmp(job->service, service) == 0 &&
+			!job->is_cancelled) {
+			register_job_cancel(job);
+		}
+	}
+}
+
 void register_jobs_finish(struct registrations *registrations) {
 	struct register_job *job;
 	while ((job = list_first(&registrations->jobs, struct register_job, link))) {
@@ -391,9 +401,22 @@ static const char *register_refuse(const struct registrations *registrations,
 													   : NULL;
 }
 
-static void register_join(struct register_job *job, struct register_caller *caller) {
+static void register_answer_foreign(struct registrations *registrations,
+	const struct register_request *request, struct register_caller *caller) {
+	log_warn("a token is refused that belongs to another app service=%.*s",
+		(int)request->service.len, request->service.data);
+	register_answer(
+		registrations, caller, REGISTER_INTERNAL_ERROR, "the token belongs to another app");
+}
+
+static void register_join(struct register_job *job, const struct register_request *request,
+	struct register_caller *caller) {
 	enum register_outcome outcome;
 	const char *obstacle = register_obstacle(job->registrations, &outcome);
+	if (!slice_equals(request->service, job->service) && !request->may_take_over) {
+		register_answer_foreign(job->registrations, request, caller);
+		return;
+	}
 	if (obstacle && !job->is_saving) {
 		register_answer(job->registrations, caller, outcome, obstacle);
 		return;
@@ -409,10 +432,7 @@ static void register_again(struct registrations *registrations, struct registrat
 	const struct register_request *request, struct register_caller *caller) {
 	bool same_service = slice_equals(request->service, registration->service);
 	if (!same_service && !request->may_take_over) {
-		log_warn("a token is refused that belongs to another app service=%.*s",
-			(int)request->service.len, request->service.data);
-		register_answer(
-			registrations, caller, REGISTER_INTERNAL_ERROR, "the token belongs to another app");
+		register_answer_foreign(registrations, request, caller);
 		return;
 	}
 	registration_set_text(&registration->service, request->service);
@@ -443,7 +463,7 @@ void registrations_register(struct registrations *registrations,
 	struct register_job *job = register_job_find(registrations, id);
 	struct registration *registration = registration_get(registrations, id);
 	if (job && job->purpose != REGISTER_MOVE && !job->is_cancelled) {
-		register_join(job, caller);
+		register_join(job, request, caller);
 		return;
 	}
 	if (registration) {

@@ -269,6 +269,7 @@ void registrations_set_blocked(
 
 void registrations_service_left(struct registrations *registrations, const char *service) {
 	struct registration *registration, *next;
+	register_jobs_service_left(registrations, service);
 	LIST_FOREACH_SAFE (registration, next, &registrations->all, link) {
 		if (registration->is_transient && strcmp(registration->service, service) == 0) {
 			registration_remove(registrations, registration, false);

@@ -103,7 +103,7 @@ const struct registration *registrations_find_number(
 	const struct registrations *registrations, uint32_t number);
 void registrations_set_blocked(
 	struct registrations *registrations, uint32_t number, bool is_blocked);
-/* The transient registrations of a bus name that left. */
+/* The transient registrations of a unique bus name that left, and its pending requests. */
 void registrations_service_left(struct registrations *registrations, const char *service);
 /* The service is known to be there, or neither running nor activatable (30 days of it, and it
  * goes). */

@@ -48,6 +48,8 @@ void register_jobs_finish(struct registrations *registrations);
 struct register_job *register_job_find(
 	const struct registrations *registrations, const uint8_t id[16]);
 void register_job_cancel(struct register_job *job);
+/* A unique name has left: what it waits for is of no use. */
+void register_jobs_service_left(struct registrations *registrations, const char *service);
 void register_job_on_endpoint(struct register_job *job);
 void register_job_on_refused(struct register_job *job, int status);
 /* A new endpoint for a registration that has one elsewhere, or none. */

@@ -47,6 +47,12 @@ class Daemon:
         path = self.state_dir / "state.json"
         wait_until(lambda: path.exists() and path.read_text().count("http") >= 4, timeout, "the pool")
 
+    def reconnect(self):
+        """An attempt now, whatever the link waits for."""
+        self.watcher.call_blocking(
+            "org.bellwire.Distributor", "/org/bellwire/Distributor", "org.bellwire.Distributor", "Reconnect", "", ()
+        )
+
     def stop(self):
         status = self.process.terminate()
         self.process.assert_no_sanitizer_report()

@@ -2,6 +2,7 @@
 """Registrations of the real daemon: online, offline, again, under another key, after a crash, and their end."""
 
 import base64
+import signal
 import threading
 import time
 
@@ -80,11 +81,12 @@ def test_new_token_needs_no_relay_while_the_pool_lasts(daemon, relay, caller, ap
 
 def test_no_relay_and_no_pool(start_daemon, relay, caller, app):
     relay.stop()
-    start_daemon(pool=0)
+    daemon = start_daemon(pool=0)
     before = time.monotonic()
     assert caller.register(SERVICE, "token") == failed("NETWORK")
     assert time.monotonic() - before < 16
     relay.start()
+    daemon.reconnect()
     endpoint_of(app)  # the wish is remembered
     assert caller.register(SERVICE, "token") == SUCCEEDED
 
@@ -212,3 +214,37 @@ def test_damaged_state_is_kept_aside(daemon, caller, app):
     daemon.push(endpoint_of(app, 2))
     app.wait("Message")
     assert len(list(daemon.state_dir.glob("state.json*"))) >= 2
+
+
+def test_unique_name_that_leaves_while_it_waits(start_daemon, relay, session, app, caller):
+    relay.stop()
+    daemon = start_daemon(pool=0)
+    waiting = session.connect()
+    assert caller.register(str(waiting.get_unique_name()), "fleeting") == failed("NETWORK")
+    assert caller.register(SERVICE, "token") == failed("NETWORK")
+    waiting.close()
+    caller.introspect()
+    relay.start()
+    daemon.reconnect()
+    endpoint_of(app)
+    daemon.stop()
+    assert daemon.process.log().count("registered number=") == 1
+
+
+def test_pending_token_of_another_app_is_refused(start_daemon, relay, session, app):
+    daemon = start_daemon(pool=0)
+    wait_until(lambda: "link up" in daemon.process.log(), 20, "the link")
+    relay.process.signal(signal.SIGSTOP)
+    answers = []
+    owner, thief = Caller(session), Caller(session)
+    thread = threading.Thread(target=lambda: answers.append(owner.register(SERVICE, "token")))
+    thread.start()
+    # whoever comes second is refused at once, while the other one still waits
+    thread2 = threading.Thread(target=lambda: answers.append(thief.register("org.example.Thief", "token")))
+    thread2.start()
+    wait_until(lambda: answers, 10, "an answer")
+    assert answers == [failed("INTERNAL_ERROR")]
+    relay.process.signal(signal.SIGCONT)
+    thread.join(30)
+    thread2.join(30)
+    assert answers == [failed("INTERNAL_ERROR"), SUCCEEDED]
