@@ -39,7 +39,8 @@ struct hook {
 	int64_t first_mono_ms, last_mono_ms; /* arrival of the oldest and newest that waits */
 	struct alarm gather; /* … and then it runs */
 	struct alarm jitter; /* … and then a catch-up is due */
-	char why[HOOK_REASON_MAX]; /* "" when no catch-up is wanted */
+	char why[HOOK_REASON_MAX]; /* a catch-up that is wanted, "" for none */
+	char run_why[HOOK_REASON_MAX]; /* the one that runs */
 	bool catch_up_is_due, run_is_catch_up;
 	uint32_t catch_up_failures;
 	bool is_running;
@@ -171,7 +172,9 @@ static void hook_want_catch_up(struct hook *hook, const char *why) {
 		return;
 	}
 	hook->catch_up_failures = 0;
-	(void)snprintf(hook->why, sizeof hook->why, "%s", why); /* a longer one is cut */
+	if (!hook->why[0] || strcmp(hook->why, "start") == 0) { /* any other one says more */
+		(void)snprintf(hook->why, sizeof hook->why, "%s", why); /* a longer one is cut */
+	}
 	if (hook->catch_up_is_due) {
 		return;
 	}
@@ -212,7 +215,7 @@ static int hook_start_command(struct hook *hook, bool may_be_unit) {
 	struct hooks *hooks = hook->hooks;
 	const struct hook_facts facts = {
 		.config = hook->config,
-		.reason = hook->run_is_catch_up ? hook->why : "push",
+		.reason = hook->run_is_catch_up ? hook->run_why : "push",
 		.messages = &hook->running,
 		.count = hook->running_count,
 	};
@@ -257,6 +260,10 @@ static void hook_load(struct hook *hook) {
 	}
 	hook->run_is_catch_up = hook->catch_up_is_due;
 	hook->catch_up_is_due = false;
+	if (hook->run_is_catch_up) {
+		memcpy(hook->run_why, hook->why, sizeof hook->run_why);
+		hook->why[0] = '\0';
+	}
 }
 
 static void hook_start(struct hook *hook) {
@@ -308,7 +315,7 @@ static void hook_log_end(const struct hook *hook, const struct hook_result *resu
 	bool is_good = result->end == HOOK_WELL;
 	log_write(is_good ? LOG_LEVEL_INFO : LOG_LEVEL_WARN,
 		"%s hook=%s messages=%u reason=\"%s\" ms=%lld status=%d%s%s%s", events[result->end],
-		hook->config->name, hook->running_count, hook->run_is_catch_up ? hook->why : "push",
+		hook->config->name, hook->running_count, hook->run_is_catch_up ? hook->run_why : "push",
 		(long long)(clock_mono_ms() - hook->began_ms), result->status,
 		result->detail ? " error=\"" : "", result->detail ? result->detail : "",
 		result->detail ? "\"" : "");
@@ -319,13 +326,10 @@ static void hook_end_catch_up(struct hook *hook, bool is_good) {
 		return;
 	}
 	hook->run_is_catch_up = false;
-	if (alarm_is_set(&hook->jitter) || hook->catch_up_is_due) {
-		return; /* another one was asked for meanwhile */
+	if (is_good || hook->why[0] || hook->catch_up_failures >= HOOK_CATCH_UPS) {
+		return; /* or another one was asked for meanwhile */
 	}
-	if (is_good || hook->catch_up_failures >= HOOK_CATCH_UPS) {
-		hook->why[0] = '\0';
-		return;
-	}
+	memcpy(hook->why, hook->run_why, sizeof hook->why);
 	alarm_set(
 		&hook->jitter, hook_catch_up_again_ms[hook->catch_up_failures++], ALARM_SLACK_DEADLINE_MS);
 }
@@ -370,7 +374,8 @@ static void hook_settle(struct hook *hook, enum dispatch_outcome outcome) {
 
 static void hooks_announce(
 	const struct registration *registration, dispatch_done_fn *done, void *done_ctx, void *ctx) {
-	log_info("hook has a push URL hook=%s see=\"bellwire apps\"", registration->token);
+	log_info("hook has a push URL hook=%s see=\"bellwire keys %s\"", registration->token,
+		registration->token);
 	hooks_answer_later(ctx, DISPATCH_TAKEN, done, done_ctx);
 }
 

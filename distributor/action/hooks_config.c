@@ -347,7 +347,7 @@ void hooks_config_free(struct hooks_config *config) {
 }
 
 void hooks_config_print_sample(FILE *out) {
-	fputs("; A hook has a push URL of its own (bellwire apps shows it) and needs no app.\n"
+	fputs("; A hook has a push URL of its own (bellwire keys NAME shows it) and needs no app.\n"
 		  ";[hook mail]\n\n",
 		out);
 	for (size_t i = 0; i < HOOK_KEYS; i++) {

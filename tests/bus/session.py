@@ -4,6 +4,7 @@
 import json
 import os
 import pathlib
+import socket
 import subprocess
 import sys
 
@@ -49,7 +50,11 @@ class Session:
             self.directory / "dbus-daemon.log",
             self.env,
         )
-        wait_until((self.directory / "bus").exists, 10, "the bus")
+        wait_until(self.answers, 10, "the bus")
+
+    def answers(self):
+        with socket.socket(socket.AF_UNIX) as probe:
+            return probe.connect_ex(self.address.removeprefix("unix:path=")) == 0
 
     def finish(self):
         for app in self.apps:

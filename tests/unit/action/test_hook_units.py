@@ -2,7 +2,9 @@
 """Commands as transient units: of the real user manager where one can be started here, and of a small fake."""
 
 import json
+import os
 import pathlib
+import signal
 import subprocess
 import sys
 import time
@@ -18,11 +20,13 @@ NAME = "org.freedesktop.systemd1"
 
 
 class Manager:
-    def __init__(self, session, words, requests=None):
+    def __init__(self, session, process, requests=None):
         self.requests_path = requests
-        self.process = Process(words, session.directory / "systemd.log", session.env)
-        wait_until(lambda: pathlib.Path(session.address.split("=")[1]).exists() or not self.process.is_running(), 20, "the bus")
+        self.process = process
+        wait_until(lambda: session.answers() or not self.process.is_running(), 20, "the bus")
         self.connection = session.connect()
+        bus = self.connection.get_object("org.freedesktop.DBus", "/org/freedesktop/DBus")
+        self.bus_pid = int(bus.GetConnectionUnixProcessID("org.freedesktop.DBus"))
 
     def is_there(self):
         return self.connection.name_has_owner(NAME)
@@ -35,14 +39,21 @@ class Manager:
         lines = self.requests_path.read_text().splitlines() if self.requests_path.exists() else []
         return [r for r in map(json.loads, lines) if r["what"] == what]
 
-    def stop(self):
+    def kill(self):
         self.process.kill()
         wait_until(lambda: not self.is_there(), 10, "systemd's end")
+
+    def finish(self):
+        """The real one started the bus, and ends it when it ends in peace."""
+        self.process.terminate()
+        if not self.requests_path and pathlib.Path(f"/proc/{self.bus_pid}").exists():
+            os.kill(self.bus_pid, signal.SIGTERM)
 
 
 def fake_manager(session, *words):
     requests = session.directory / "requests"
-    manager = Manager(session, [sys.executable, FAKE, requests, *words], requests)
+    process = Process([sys.executable, FAKE, requests, *words], session.directory / "systemd.log", session.env)
+    manager = Manager(session, process, requests)
     assert manager.wait()
     return manager
 
@@ -53,20 +64,21 @@ def real_manager(session):
     # It starts a bus of its own, where the session has it.
     session.address = f"unix:path={session.directory}/run/bus"
     session.env["DBUS_SESSION_BUS_ADDRESS"] = session.address
+    process = Process(["unshare", "-m", "sh", "-c", REAL], session.directory / "systemd.log", session.env)
     try:
-        manager = Manager(session, ["unshare", "-m", "sh", "-c", REAL])
+        manager = Manager(session, process)
+        assert manager.wait()
+        return manager
     except (AssertionError, dbus.exceptions.DBusException) as error:
+        process.terminate()
         pytest.skip(f"systemd's user manager does not start here: {error}")
-    if not manager.wait():
-        pytest.skip("systemd's user manager does not start here")
-    return manager
 
 
 @pytest.fixture(params=["real", "fake"])
 def manager(request, session):
     instance = real_manager(session) if request.param == "real" else fake_manager(session)
     yield instance
-    instance.process.terminate() if request.param == "real" else instance.process.kill()
+    instance.finish()
 
 
 @pytest.fixture
@@ -149,7 +161,7 @@ def test_systemd_goes_away(units, manager):
     h = units("[hook a]\ncommand = @record 'test -e @DIR/go || exec sleep 1000'\nquiet = 0\n")
     message = h.push("a", "x")
     (run,) = h.runs(1)
-    manager.stop()
+    manager.kill()
     assert h.outcome(message) == "no-answer"
     (h.directory / "go").touch()
     assert h.outcome(h.push("a", "y")) == "taken"
@@ -173,7 +185,7 @@ def test_what_systemd_is_asked_for(hooks, session):
     assert flags == ["no-env-expand"]
     assert path.startswith("/") and path.endswith("/true") and arguments == ["true", "a", "b c"]
     wait_until(lambda: len(manager.requests("unref")) == 1, 10, "the unit's release")
-    manager.process.kill()
+    manager.finish()
 
 
 def test_systemd_refuses(hooks, session):
@@ -184,7 +196,7 @@ def test_systemd_refuses(hooks, session):
     assert h.outcome(h.push("b", "x")) == "no-answer"
     assert len(h.runs()) == 1
     assert 'it runs as a child hook=a error="not today"' in h.log()
-    manager.process.kill()
+    manager.finish()
 
 
 def test_no_systemd(hooks, session):
