@@ -128,7 +128,7 @@ def test_it_catches_up_when_messages_were_missed(distributor, relay):
     endpoint = d.keys("mail")["endpoint"]
     d.stop()
     relay.push(endpoint, b"x", ttl=1)
-    time.sleep(1.5)  # the message's time to live
+    wait_until(lambda: relay.metrics()["bellwire_messages_expired_total"] == 1, 10, "the message's end")
     d.start()
     reasons = [r["reason"] for r in d.runs(2)]
     wait_until(lambda: "missed" in [r["reason"] for r in d.runs()], 15, f"a catch-up, not {reasons}")
