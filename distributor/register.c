@@ -445,6 +445,14 @@ static void register_again(struct registrations *registrations, struct registrat
 	registrations_touch(registrations);
 	if (request->vapid_key.len > 0 &&
 		(!registration->vapid_key || !slice_equals(request->vapid_key, registration->vapid_key))) {
+		struct register_job *moving = register_job_find(registrations, registration->id);
+		if (moving && moving->is_saving) {
+			register_answer(registrations, caller, REGISTER_INTERNAL_ERROR, "try again");
+			return;
+		}
+		if (moving) {
+			register_job_cancel(moving); /* the new endpoint lies at the present relay, too */
+		}
 		struct register_job *job = register_job_create(registrations, REGISTER_REKEY, request);
 		list_append(&job->callers, &caller->link);
 		register_job_start(job);

@@ -220,8 +220,13 @@ def test_unique_name_that_leaves_while_it_waits(start_daemon, relay, session, ap
     relay.stop()
     daemon = start_daemon(pool=0)
     waiting = session.connect()
-    assert caller.register(str(waiting.get_unique_name()), "fleeting") == failed("NETWORK")
+    answers = []
+    unique = str(waiting.get_unique_name())
+    thread = threading.Thread(target=lambda: answers.append(Caller(session).register(unique, "fleeting")))
+    thread.start()
     assert caller.register(SERVICE, "token") == failed("NETWORK")
+    thread.join(30)
+    assert answers == [failed("NETWORK")]
     waiting.close()
     caller.introspect()
     relay.start()

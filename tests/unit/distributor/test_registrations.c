@@ -288,6 +288,35 @@ static void a_move_keeps_the_old_relay_for_a_week(void **state) {
 	end(&world);
 }
 
+static void another_key_ends_a_move_under_way(void **state) {
+	(void)state;
+	struct world world;
+	struct world_answer answer;
+	char *error = NULL;
+	struct link *link = begin(&world);
+	(void)fake_link_answer_all(link);
+	world_register(&world, REGISTRATION_APP, "T", "org.app", NULL, &answer);
+	WORLD_WAIT(&world, answer.is_done && world_saw(&world, "announce T"));
+	assert_non_null(accounts_move(world.accounts, OTHER, &error));
+	registrations_move(world.registrations); /* waits for the other relay */
+	world_register(&world, REGISTRATION_APP, "T", "org.app", KEY, &answer);
+	struct link *other = fake_link_find(OTHER);
+	fake_link_greet(other, UAID, 0);
+	(void)fake_link_answer_all(other);
+	WORLD_WAIT(&world, answer.is_done);
+	assert_int_equal(answer.outcome, REGISTER_OK);
+	const struct registration *registration =
+		registrations_find(world.registrations, REGISTRATION_APP, slice_of("T"));
+	assert_string_equal(registration->vapid_key, KEY);
+	assert_ptr_equal(registration->channel->account, accounts_present(world.accounts));
+	WORLD_WAIT(&world, world_count(&world, "announce T") == 2);
+	/* nothing of the move is left over: the token can be asked for again */
+	world_register(&world, REGISTRATION_APP, "T", "org.app", KEY, &answer);
+	WORLD_WAIT(&world, answer.is_done);
+	assert_int_equal(answer.outcome, REGISTER_OK);
+	end(&world);
+}
+
 static void a_full_disk_refuses_without_traces(void **state) {
 	(void)state;
 	struct world world;
@@ -323,6 +352,7 @@ int main(void) {
 		cmocka_unit_test(everything_survives_a_restart),
 		cmocka_unit_test(a_forgotten_device_makes_all_anew),
 		cmocka_unit_test(a_move_keeps_the_old_relay_for_a_week),
+		cmocka_unit_test(another_key_ends_a_move_under_way),
 		cmocka_unit_test(a_full_disk_refuses_without_traces),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
