@@ -11,6 +11,7 @@
 #include "distributor/action/hook_message.h"
 #include "distributor/action/hook_run.h"
 #include "distributor/action/hook_unit.h"
+#include "distributor/action/hooks_register.h"
 #include "distributor/action/notify.h"
 #include "distributor/action/template.h"
 #include <assert.h>
@@ -23,8 +24,6 @@ enum {
 	HOOK_GATHERS = 64, /* messages of a run */
 	HOOK_SLACK_MS = 50,
 	HOOK_JITTER_MS = 2000, /* catch-ups of many devices do not come together */
-	HOOK_REGISTER_AGAIN_MS = 60000,
-	HOOK_REGISTER_AGAIN_MAX_MS = 600000,
 	HOOK_REASON_MAX = 64,
 };
 /* When a catch-up failed; after that it waits for the next reason. */
@@ -58,13 +57,6 @@ struct hooks_answer {
 	void *done_ctx;
 };
 
-/* Survives the hooks when they are closed before the answer. */
-struct hooks_registering {
-	struct list link; /* struct hooks::registering */
-	struct hooks *hooks; /* NULL: closed */
-	const char *name;
-};
-
 struct hooks {
 	struct hooks_options options;
 	struct notify *notify;
@@ -74,9 +66,7 @@ struct hooks {
 	int64_t patience_ms;
 	struct list answers; /* struct hooks_answer::link */
 	struct alarm answer;
-	struct list registering; /* struct hooks_registering::link */
-	struct alarm register_again;
-	int64_t register_again_ms;
+	struct hooks_register *registering;
 };
 
 static void hook_plan(struct hook *hook);
@@ -430,91 +420,6 @@ static const struct dispatch_target hooks_target = {
 	.resync = hooks_resync,
 };
 
-/* ---- registrations ---- */
-
-static void hooks_on_registered(enum register_outcome outcome,
-	const struct registration *registration, const char *detail, void *ctx) {
-	(void)registration;
-	struct hooks_registering *registering = ctx;
-	struct hooks *hooks = registering->hooks;
-	list_remove(&registering->link);
-	if (hooks && outcome != REGISTER_OK) {
-		log_warn("hook gets no push URL hook=%s reason=%s error=\"%s\"", registering->name,
-			register_outcome_name(outcome), detail);
-		if (!alarm_is_set(&hooks->register_again)) {
-			alarm_set(&hooks->register_again, hooks->register_again_ms, ALARM_SLACK_HEARTBEAT_MS);
-			int64_t next_ms = hooks->register_again_ms * 2;
-			hooks->register_again_ms =
-				next_ms < HOOK_REGISTER_AGAIN_MAX_MS ? next_ms : HOOK_REGISTER_AGAIN_MAX_MS;
-		}
-	}
-	free(registering);
-}
-
-static bool hooks_is_same_key(const char *a, const char *b) {
-	return a && b ? strcmp(a, b) == 0 : a == b;
-}
-
-static void hooks_register(struct hooks *hooks, const struct hook_config *config) {
-	struct slice name = slice_of(config->name);
-	const struct registration *known =
-		registrations_find(hooks->options.registrations, REGISTRATION_HOOK, name);
-	if (known && hooks_is_same_key(known->vapid_key, config->vapid_key)) {
-		return;
-	}
-	if (known && !config->vapid_key) { /* a URL with a key stays bound to it */
-		(void)registrations_unregister(
-			hooks->options.registrations, REGISTRATION_HOOK, name, false);
-	}
-	struct hooks_registering *registering = mem_alloc(sizeof *registering);
-	*registering = (struct hooks_registering){.hooks = hooks, .name = config->name};
-	list_init(&registering->link);
-	list_append(&hooks->registering, &registering->link);
-	const struct register_request request = {
-		.kind = REGISTRATION_HOOK,
-		.token = name,
-		.service = name,
-		.vapid_key = slice_of(config->vapid_key),
-	};
-	registrations_register(
-		hooks->options.registrations, &request, hooks_on_registered, registering);
-}
-
-static void hooks_register_all(struct hooks *hooks) {
-	for (size_t i = 0; i < hooks->count; i++) {
-		hooks_register(hooks, hooks->hooks[i].config);
-	}
-}
-
-static void hooks_on_register_again(struct alarm *alarm, void *ctx) {
-	(void)alarm;
-	hooks_register_all(ctx);
-}
-
-/* One that is in no config any more; its name is fresh, NULL for none. */
-static char *hooks_find_left(struct hooks *hooks) {
-	const struct registration *at = NULL;
-	while ((at = registrations_next(hooks->options.registrations, at))) {
-		if (at->kind == REGISTRATION_HOOK && !hooks_find(hooks, at->token)) {
-			return mem_strdup(at->token);
-		}
-	}
-	return NULL;
-}
-
-static void hooks_unregister_left(struct hooks *hooks) {
-	char *name;
-	while ((name = hooks_find_left(hooks))) {
-		bool was_there = registrations_unregister(
-			hooks->options.registrations, REGISTRATION_HOOK, slice_of(name), false);
-		log_info("hook left the config, its push URL goes hook=%s", name);
-		free(name);
-		if (!was_there) {
-			return;
-		}
-	}
-}
-
 /* ---- the whole ---- */
 
 static void hook_init(struct hook *hook, struct hooks *hooks, const struct hook_config *config) {
@@ -534,23 +439,20 @@ static void hook_init(struct hook *hook, struct hooks *hooks, const struct hook_
 struct hooks *hooks_open(const struct hooks_options *options) {
 	struct hooks *hooks = mem_zalloc(sizeof *hooks);
 	hooks->options = *options;
-	hooks->register_again_ms = HOOK_REGISTER_AGAIN_MS;
 	hooks->notify = notify_open(options->session_bus);
 	if (options->session_bus) {
 		hooks->units = hook_units_open(bus_get(options->session_bus));
 	}
 	list_init(&hooks->answers);
-	list_init(&hooks->registering);
 	alarm_init(&hooks->answer, options->alarms, hooks_on_answer, hooks);
-	alarm_init(&hooks->register_again, options->alarms, hooks_on_register_again, hooks);
 	hooks->count = options->config->count;
 	hooks->hooks = mem_zalloc((hooks->count + 1) * sizeof *hooks->hooks);
 	for (size_t i = 0; i < hooks->count; i++) {
 		hook_init(&hooks->hooks[i], hooks, &options->config->hooks[i]);
 	}
 	dispatch_set_target(options->dispatch, REGISTRATION_HOOK, &hooks_target, hooks);
-	hooks_unregister_left(hooks);
-	hooks_register_all(hooks);
+	hooks->registering =
+		hooks_register_open(options->registrations, options->alarms, options->config);
 	return hooks;
 }
 
@@ -573,12 +475,7 @@ void hooks_close(struct hooks *hooks) {
 	}
 	hooks_on_answer(&hooks->answer, hooks);
 	alarm_stop(&hooks->answer);
-	alarm_stop(&hooks->register_again);
-	struct hooks_registering *registering, *next;
-	LIST_FOREACH_SAFE (registering, next, &hooks->registering, link) {
-		list_remove(&registering->link);
-		registering->hooks = NULL;
-	}
+	hooks_register_close(hooks->registering);
 	hook_units_close(hooks->units);
 	notify_close(hooks->notify);
 	free(hooks->hooks);
