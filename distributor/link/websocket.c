@@ -21,6 +21,7 @@ enum {
 	WEBSOCKET_FDS = 16, /* the library's tables; by default they grow with RLIMIT_NOFILE */
 	WEBSOCKET_QUIET_ROUNDS = 3,
 	WEBSOCKET_ROUNDS_MAX = 32,
+	WEBSOCKET_DESTROYS_MAX = 3,
 };
 
 struct websocket_frame {
@@ -419,6 +420,7 @@ static bool websocket_client_create_context(struct websocket_client *client, con
 		.protocols = websocket_protocols,
 		.options = LWS_SERVER_OPTION_LIBEV | LWS_SERVER_OPTION_DO_SSL_GLOBAL_INIT,
 		.foreign_loops = loops,
+		.pcontext = &client->context,
 		.gid = (gid_t)-1,
 		.uid = (uid_t)-1,
 		.retry_and_idle_policy = &websocket_no_pings,
@@ -488,7 +490,8 @@ void websocket_client_destroy(struct websocket_client *client) {
 			ev_embed_stop(client->loop, &client->embed);
 		}
 	}
-	if (client->context) {
+	/* newer libraries take two calls beside a loop of ours; the last one clears the pointer */
+	for (int i = 0; client->context && i < WEBSOCKET_DESTROYS_MAX; i++) {
 		lws_context_destroy(client->context);
 	}
 	if (client->inner) {
