@@ -18,9 +18,14 @@ NO_PROXY = {name: "" for name in ("http_proxy", "https_proxy", "all_proxy", "no_
 
 
 class Link:
-    def __init__(self, url, *arguments, env=None):
+    def __init__(self, url, *arguments, env=None, namespace=None):
+        """With a namespace it runs there, and looks at its real network."""
+        program = [DRIVER]
+        if namespace is not None:
+            program = namespace.command(str(pathlib.Path(DRIVER).with_name("link_net_driver")))
+            arguments += ("network",)
         self.child = subprocess.Popen(
-            [DRIVER, url, *map(str, arguments)],
+            [*program, url, *map(str, arguments)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,

@@ -2,13 +2,17 @@
 /*
  * Runs one link for the scenarios: events go to standard output as JSON lines, commands come from
  * standard input, one a line. Usage: link_driver URL [uaid=…] [ca=FILE] [insecure] [proxy]
- * [network] [heartbeats=FILE] [noack].
+ * [network] [heartbeats=FILE] [noack]. Built as link_net_driver, "network" is the machine's own.
  */
 #include "common/json.h"
 #include "common/mem.h"
 #include "distributor/link/heartbeat.h"
 #include "distributor/link/link.h"
+#ifdef LINK_DRIVER_REAL_NETWORK
+#include "distributor/monitor/network.h"
+#else
 #include "fake_network.h"
+#endif
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -17,7 +21,7 @@ struct driver {
 	struct ev_loop *loop;
 	struct alarms *alarms;
 	struct heartbeats *heartbeats;
-	struct network network;
+	struct network *network;
 	struct link *link;
 	bool no_ack;
 	char line[4096];
@@ -100,8 +104,48 @@ static void driver_print_status(struct driver *driver) {
 		"iterations", (json_int_t)ev_iteration(driver->loop)));
 }
 
+#ifdef LINK_DRIVER_REAL_NETWORK
+static void driver_on_news(enum network_news news, int64_t slept_ms, void *ctx) {
+	static const enum link_hint hints[] = {
+		[NETWORK_CHANGED] = LINK_HINT_NETWORK,
+		[NETWORK_SLEEPING] = LINK_HINT_SLEEPING,
+		[NETWORK_RESUMED] = LINK_HINT_RESUMED,
+		[NETWORK_CLOCK_JUMPED] = LINK_HINT_CLOCK,
+	};
+	struct driver *driver = ctx;
+	if (driver->link) {
+		link_hint(driver->link, hints[news], slept_ms);
+	}
+}
+
+static void driver_open_network(struct driver *driver) {
+	struct network_options options = {
+		.loop = driver->loop, .alarms = driver->alarms, .news = driver_on_news, .ctx = driver};
+	char *error = NULL;
+	driver->network = network_open(&options, &error);
+	free(error);
+}
+
+static void driver_close_network(struct driver *driver) {
+	network_close(driver->network);
+}
+
 static void driver_set_network(struct driver *driver, const json_t *command) {
-	struct network *network = &driver->network;
+	(void)driver;
+	(void)command;
+}
+#else
+static void driver_open_network(struct driver *driver) {
+	driver->network = mem_zalloc(sizeof *driver->network);
+	fake_network_init(driver->network);
+}
+
+static void driver_close_network(struct driver *driver) {
+	free(driver->network);
+}
+
+static void driver_set_network(struct driver *driver, const json_t *command) {
+	struct network *network = driver->network;
 	struct slice key;
 	int64_t value;
 	if (json_get_string(command, "key", &key) == JSON_PRESENT) {
@@ -117,6 +161,7 @@ static void driver_set_network(struct driver *driver, const json_t *command) {
 		network->nm_connectivity = (uint32_t)value;
 	}
 }
+#endif
 
 static void driver_do(struct driver *driver, const json_t *command) {
 	static const char *const hints[] = {
@@ -196,7 +241,6 @@ int main(int argc, char **argv) {
 	}
 	driver.loop = ev_loop_new(EVBACKEND_EPOLL | EVFLAG_NOENV);
 	driver.alarms = alarms_create(driver.loop);
-	fake_network_init(&driver.network);
 	struct link_options options = {
 		.loop = driver.loop,
 		.alarms = driver.alarms,
@@ -210,9 +254,12 @@ int main(int argc, char **argv) {
 		heartbeats = (value = driver_option(argv[i], "heartbeats=")) ? value : heartbeats;
 		options.insecure = options.insecure || strcmp(argv[i], "insecure") == 0;
 		options.use_proxy = options.use_proxy || strcmp(argv[i], "proxy") == 0;
-		options.network = strcmp(argv[i], "network") == 0 ? &driver.network : options.network;
+		if (strcmp(argv[i], "network") == 0) {
+			driver_open_network(&driver);
+		}
 		driver.no_ack = driver.no_ack || strcmp(argv[i], "noack") == 0;
 	}
+	options.network = driver.network;
 	options.heartbeats = driver.heartbeats = heartbeats_open(heartbeats);
 	driver.link = link_create(&options, &error);
 	if (!driver.link) {
@@ -227,6 +274,9 @@ int main(int argc, char **argv) {
 	link_start(driver.link);
 	(void)ev_run(driver.loop, 0);
 	link_destroy(driver.link);
+	if (driver.network) {
+		driver_close_network(&driver);
+	}
 	heartbeats_close(driver.heartbeats);
 	alarms_destroy(driver.alarms);
 	ev_loop_destroy(driver.loop);
