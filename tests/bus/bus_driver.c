@@ -7,6 +7,7 @@
  *   drop TOKEN         the user removes it
  *   outcome N          answers further new registrations with enum register_outcome N
  *   hold, release      keeps answers back, gives them
+ * The event "told" says that a command has been carried out.
  */
 #include "common/buffer.h"
 #include "common/json.h"
@@ -285,6 +286,7 @@ static void command(struct driver *driver, char *line) {
 	} else {
 		log_error("command not understood line=\"%s %s\"", word, argument);
 	}
+	event("{\"event\":\"told\"}");
 }
 
 static void on_input(struct ev_loop *loop, ev_io *io, int events) {

@@ -24,6 +24,7 @@ class Driver:
                 [BINARY, *flags], stdin=subprocess.PIPE, stdout=out, stderr=err, env=environment
             )
         self.is_ending = False
+        self.told = 0
         self.wait("ready")
 
     def terminate(self):
@@ -32,8 +33,11 @@ class Driver:
             self.child.terminate()
 
     def tell(self, *words):
+        """Returns when it has been heard, so that it holds for all that the test does next."""
+        self.told += 1
         self.child.stdin.write((" ".join(words) + "\n").encode())
         self.child.stdin.flush()
+        self.wait("told", self.told)
 
     def push(self, token, text="hello"):
         self.tell("push", token, text)
