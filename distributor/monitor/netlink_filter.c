@@ -119,6 +119,9 @@ static enum netlink_verdict netlink_judge_address(
 	const struct rtattr *flags = rtnl_attribute(message, sizeof *info, IFA_FLAGS);
 	struct sockaddr_storage address = rtnl_address(
 		info->ifa_family, local ? local : rtnl_attribute(message, sizeof *info, IFA_ADDRESS));
+	if (info->ifa_family == AF_INET6 && address_is_link_local((const struct sockaddr *)&address)) {
+		return NETLINK_IGNORE; /* each join brings one, and no packet to a relay leaves with it */
+	}
 	uint32_t address_flags = flags ? rtnl_u32(flags) : info->ifa_flags;
 	int ifindex = (int)info->ifa_index;
 	bool is_news = true;

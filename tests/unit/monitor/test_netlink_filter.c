@@ -135,6 +135,7 @@ static void addresses(void **state) {
 		judge_address(RTM_NEWADDR, ETH, AF_INET6, "2001:db8::2", 0x40), NETLINK_HINT_TWICE);
 	assert_int_equal(judge_address(RTM_NEWADDR, ETH, AF_INET6, "2001:db8::2", 0), NETLINK_HINT);
 	assert_int_equal(judge_address(RTM_NEWADDR, ETH, AF_INET6, "2001:db8::2", 0), NETLINK_IGNORE);
+	assert_int_equal(judge_address(RTM_NEWADDR, ETH, AF_INET6, "fe80::2", 0x40), NETLINK_IGNORE);
 	assert_int_equal(
 		judge_address(RTM_NEWADDR, NETLINK_LOOPBACK, AF_INET, "127.0.0.2", 0), NETLINK_IGNORE);
 }
