@@ -3,6 +3,7 @@
 #include "common/cleanup.h"
 #include "common/mem.h"
 #include "storage/sqlite_file.h"
+#include "storage/sqlite_vfs.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
@@ -274,8 +275,8 @@ bool sqlite_file_open(
 		return false;
 	}
 	int64_t version = SQLITE_SCHEMA_VERSION;
-	int result = sqlite3_open_v2(
-		path, &file->db, SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_EXRESCODE, NULL);
+	int result = sqlite3_open_v2(path, &file->db,
+		SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_EXRESCODE, sqlite_vfs_name());
 	if (result == SQLITE_OK) {
 		result = sqlite_prepare_file(file, &version);
 	}
