@@ -274,6 +274,8 @@ bool sqlite_file_open(
 	if (*out_error) {
 		return false;
 	}
+	/* Nobody reads what it counts at each allocation; too late once SQLite is in use. */
+	(void)sqlite3_config(SQLITE_CONFIG_MEMSTATUS, 0);
 	int64_t version = SQLITE_SCHEMA_VERSION;
 	int result = sqlite3_open_v2(path, &file->db,
 		SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_EXRESCODE, sqlite_vfs_name());
