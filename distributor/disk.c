@@ -40,7 +40,7 @@ static void disk_keep_previous(const char *path) {
 	CLEANUP_FREE char *previous = mem_printf("%s.bak", path);
 	if (access(path, F_OK) == 0) { /* else what is kept may be the only one left */
 		(void)unlink(previous);
-		(void)link(path, previous); /* some file systems cannot; then there is none */
+		(void)!link(path, previous); /* some file systems cannot; then there is none */
 	}
 }
 

@@ -272,6 +272,9 @@ static void distributor_on_network(enum network_news news, int64_t slept_ms, voi
 	if (news == NETWORK_SLEEPING) {
 		dispatch_save(d->dispatch);
 	}
+	if (news == NETWORK_RESUMED) {
+		power_look(d->power); /* the battery may be another one than before */
+	}
 	if (news == NETWORK_RESUMED && slept_ms >= DISTRIBUTOR_LONG_SLEEP_MS) {
 		d->catch_up_why = "resume"; /* when the relay has greeted us */
 	}
@@ -327,6 +330,11 @@ static void distributor_open_surroundings(struct distributor *d) {
 		.changed = distributor_on_power,
 		.ctx = d};
 	d->power = power_open(&power);
+	if (d->network) { /* a mobile network is metered without NetworkManager, too */
+		struct network_status status;
+		network_status(d->network, &status);
+		power_set_metered(d->power, status.metered == NETWORK_METERED_YES);
+	}
 }
 
 static bool distributor_open_core(struct distributor *d) {
