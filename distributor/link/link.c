@@ -343,7 +343,7 @@ void link_connect(struct link *link) {
 		.ctx = link,
 	};
 	link->next = session_start(&options);
-	if (link->state != LINK_UP) {
+	if (link->state != LINK_UP || !link->current) {
 		link_enter(link, LINK_CONNECTING);
 	}
 }

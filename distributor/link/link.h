@@ -97,9 +97,10 @@ void link_stop(struct link *link);
 void link_hint(struct link *link, enum link_hint hint, int64_t slept_ms);
 void link_set_thrift(struct link *link, enum link_thrift thrift, bool on_mains, bool is_cellular);
 
-/* These do nothing, and return false, unless the link is up. Acks are collected for up to 200 ms
- * into one frame. vapid_key: base64url or NULL. key_later: the channel is for an app whose key is
- * not known yet; a later register with a key keeps its endpoint (docs/protocol.md). */
+/* These do nothing, and return false, unless the link is up; link_ack() also serves a session that
+ * is kept while there is no route. Acks are collected for up to 200 ms into one frame. vapid_key:
+ * base64url or NULL. key_later: the channel is for an app whose key is not known yet; a later
+ * register with a key keeps its endpoint (docs/protocol.md). */
 bool link_register(struct link *link, const char *channel, const char *vapid_key, bool key_later,
 	uint32_t max_body);
 bool link_unregister(struct link *link, const char *channel);

@@ -16,6 +16,7 @@ enum {
 	LINK_LONG_SLEEP_MS = 30000, /* what was connected before is most likely gone */
 	LINK_PROBE_MS = 5000, /* for the answer to a ping after a hint */
 	LINK_RESUME_PROBE_MS = 3000,
+	LINK_RETURN_PROBE_MS = 300, /* with the route back, if four round trips are not longer */
 	LINK_FRESH_MS = 300, /* heard so lately: no probe needed */
 	LINK_USED_MS = 60000, /* silence after which use of an app is worth a probe */
 	LINK_DOCK_MS = 5000, /* a better path must last so long when the old one works */

@@ -105,7 +105,8 @@ void link_on_ack(struct alarm *alarm, void *ctx) {
 }
 
 bool link_ack(struct link *link, struct slice channel, struct slice version) {
-	if (link->state != LINK_UP || channel.len > LINK_CHANNEL_MAX ||
+	/* a session that is kept without a route may revive, and sends nothing again then */
+	if (!link->current || link->state == LINK_STOPPED || channel.len > LINK_CHANNEL_MAX ||
 		version.len > LINK_VERSION_MAX) {
 		return false;
 	}

@@ -219,7 +219,12 @@ static void link_judge_session(struct link *link) {
 	if (session_is_stuck(session) || was_long) {
 		link_probe(link, LINK_PROBE_MS);
 		link_move(link, was_long ? "the network was away" : "what was sent does not arrive");
-	} else if (was_offline || session_heard_ms(session) > LINK_FRESH_MS) {
+	} else if (was_offline) {
+		/* what was written meanwhile waits for TCP's next retransmission, perhaps for seconds: a
+		 * new session beside this one is sooner */
+		int64_t patience_ms = 4 * session_round_trip_ms(session);
+		link_probe(link, patience_ms > LINK_RETURN_PROBE_MS ? patience_ms : LINK_RETURN_PROBE_MS);
+	} else if (session_heard_ms(session) > LINK_FRESH_MS) {
 		link_probe(link, LINK_PROBE_MS);
 	}
 }

@@ -116,6 +116,19 @@ static void session_note_addresses(struct session *session, const struct race_re
 	found->count = result->resolved_count;
 }
 
+static void session_note_path(struct session *session) {
+	struct network_path path;
+	if (!session->network) {
+		return;
+	}
+	network_path_to(session->network, (const struct sockaddr *)&session->peer, &path);
+	if (session->path.ifindex == 0 ||
+		(session->path.key[0] == '\0' &&
+			network_path_is_same(session->network, &session->path, &path, NULL))) {
+		session->path = path; /* else it has changed since, which the owner will be told */
+	}
+}
+
 static void session_on_raced(struct race_result *result, void *ctx) {
 	struct session *session = ctx;
 	session->race = NULL;
@@ -132,9 +145,7 @@ static void session_on_raced(struct race_result *result, void *ctx) {
 	memcpy(&session->peer, result->address,
 		result->address->sa_family == AF_INET6 ? sizeof(struct sockaddr_in6)
 											   : sizeof(struct sockaddr_in));
-	if (session->network) {
-		network_path_to(session->network, result->address, &session->path);
-	}
+	session_note_path(session);
 	if (session->proxy) {
 		assert(result->fd >= 0);
 		session->check = proxy_check_start(session->loop, result->fd, session->proxy,
@@ -332,6 +343,7 @@ static void session_on_opened(void *ctx) {
 		0) {
 		session->local.ss_family = AF_UNSPEC;
 	}
+	session_note_path(session); /* the gateway is known by now, and with it the network's name */
 	if (session->found.count > 0) {
 		*session->memory = session->found;
 	}

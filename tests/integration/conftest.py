@@ -11,6 +11,7 @@ sys.path.insert(0, os.path.dirname(__file__))
 
 from harness import redis as redis_module  # noqa: E402
 from harness.fake_relay import FakeRelay  # noqa: E402
+from harness.household import Household  # noqa: E402
 from harness.laptop import Laptop  # noqa: E402
 from harness.link import Link  # noqa: E402
 from harness.monitor import Monitor  # noqa: E402
@@ -104,6 +105,25 @@ def laptop():
     instance = Laptop()
     yield instance
     instance.close()
+
+
+@pytest.fixture
+def start_household(tmp_path):
+    """start_household(**options): a laptop with the real distributor, a router with the real relay."""
+    households = []
+
+    def start(**options):
+        households.append(Household(tmp_path, **options))
+        return households[-1]
+
+    yield start
+    for one in households:
+        one.close()
+
+
+@pytest.fixture
+def household(start_household):
+    return start_household()
 
 
 @pytest.fixture

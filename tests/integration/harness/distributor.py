@@ -29,7 +29,7 @@ class Distributor:
     """@record in the config is a command that writes down its run, @DIR this directory. Without a bus unless
     env names one."""
 
-    def __init__(self, relay, directory, config="", env=None, **flags):
+    def __init__(self, relay, directory, /, config="", env=None, **flags):
         self.relay = relay
         self.directory = pathlib.Path(directory)
         self.records = self.directory / "runs"
