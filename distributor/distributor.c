@@ -88,8 +88,10 @@ static bool distributor_load_state(struct distributor *d) {
 	if (!json) {
 		return true;
 	}
-	if (!accounts_load(d->accounts, json_object_get(json, "accounts")) ||
-		!registrations_load(d->registrations, json_object_get(json, "registrations"))) {
+	bool is_whole = accounts_load(d->accounts, json_object_get(json, "accounts"));
+	is_whole =
+		registrations_load(d->registrations, json_object_get(json, "registrations")) && is_whole;
+	if (!is_whole) {
 		log_warn("parts of the state file make no sense and are left out");
 	}
 	(void)json_get_bool(json, "paused", &d->is_paused); /* absent: not */
