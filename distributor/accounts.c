@@ -12,6 +12,7 @@
 #include <string.h>
 
 enum { ACCOUNTS_CARE_MS = 3600 * 1000 }; /* how often old channels and accounts are looked at */
+static const int64_t ACCOUNTS_GRACE_MS = (int64_t)ACCOUNT_GRACE_DAYS * 24 * 3600 * 1000;
 
 struct accounts {
 	struct accounts_options options;
@@ -70,11 +71,25 @@ static void account_free(struct account *account) {
 	free(account);
 }
 
+/* Does a registration or a request still depend on it? It has not moved, however long that takes.
+ */
+static bool account_is_needed(const struct account *account) {
+	const struct channel *channel;
+	LIST_FOREACH (channel, &account->channels, link) {
+		if (channel->use == CHANNEL_USED || channel->use == CHANNEL_ASKED ||
+			(channel->use == CHANNEL_OLD && channel->until_ms == 0)) {
+			return true;
+		}
+	}
+	return false;
+}
+
 /* One that is being left goes when no channel is left, or its time is over. */
 static bool account_is_done(const struct account *account) {
 	return account->leave_ms > 0 &&
 		   (list_is_empty(&account->channels) ||
-			   clock_wall_ms() > account->leave_ms + (int64_t)24 * 3600 * 1000);
+			   (clock_wall_ms() > account->leave_ms + (int64_t)24 * 3600 * 1000 &&
+				   !account_is_needed(account)));
 }
 
 static void account_on_entered(enum link_state state, void *ctx) {
@@ -248,7 +263,7 @@ static struct account *accounts_find(const struct accounts *accounts, const char
 
 static void account_give_up(struct account *account) {
 	struct channel *channel, *next;
-	account->leave_ms = clock_wall_ms() + (int64_t)ACCOUNT_GRACE_DAYS * 24 * 3600 * 1000;
+	account->leave_ms = clock_wall_ms() + ACCOUNTS_GRACE_MS;
 	LIST_FOREACH_SAFE (channel, next, &account->channels, link) {
 		if (channel->use == CHANNEL_POOLED) {
 			channel_leave(channel);
@@ -256,19 +271,21 @@ static void account_give_up(struct account *account) {
 	}
 }
 
-/* The most forsaken one goes when there are too many. */
-static void accounts_make_room(struct accounts *accounts) {
+/* The most forsaken one goes when there are too many; false when all are needed. */
+static bool accounts_make_room(struct accounts *accounts) {
 	struct account *account, *oldest = NULL;
 	size_t count = 0;
 	LIST_FOREACH (account, &accounts->all, link) {
 		count++;
-		if (account->leave_ms > 0 && (!oldest || account->leave_ms < oldest->leave_ms)) {
+		if (account->leave_ms > 0 && (!oldest || account->leave_ms < oldest->leave_ms) &&
+			!account_is_needed(account)) {
 			oldest = account;
 		}
 	}
 	if (count >= ACCOUNTS_MAX && oldest) {
 		accounts_leave(accounts, oldest);
 	}
+	return count < ACCOUNTS_MAX || oldest;
 }
 
 struct account *accounts_move(struct accounts *accounts, const char *url, char **out_error) {
@@ -278,7 +295,11 @@ struct account *accounts_move(struct accounts *accounts, const char *url, char *
 		return account;
 	}
 	if (!account) {
-		accounts_make_room(accounts);
+		if (!accounts_make_room(accounts)) {
+			*out_error = mem_strdup("registrations are still on their way from too many former "
+									"relays; move back to one of them first");
+			return NULL;
+		}
 		account = account_create(accounts, url);
 		if (!account_connect(account, out_error)) {
 			account_free(account);
@@ -389,6 +410,12 @@ static char *accounts_text_dup(const json_t *json, const char *key) {
 															 : NULL;
 }
 
+/* A time that lies nowhere is over when the grace is. */
+static int64_t accounts_bounded_ms(int64_t wall_ms) {
+	int64_t latest_ms = clock_wall_ms() + ACCOUNTS_GRACE_MS;
+	return wall_ms < 0 || wall_ms > latest_ms ? latest_ms : wall_ms;
+}
+
 static bool channel_load(struct account *account, const json_t *json) {
 	CLEANUP_FREE char *name = accounts_text_dup(json, "name");
 	CLEANUP_FREE char *use = accounts_text_dup(json, "use");
@@ -410,6 +437,7 @@ static bool channel_load(struct account *account, const json_t *json) {
 	(void)json_get_bool(json, "key_later", &channel->key_later); /* absent: false */
 	(void)json_get_bool(json, "small", &channel->small);
 	(void)json_get_integer(json, "until_ms", &channel->until_ms);
+	channel->until_ms = accounts_bounded_ms(channel->until_ms);
 	(void)json_get_bool(json, "synced", &synced);
 	if (channel->use == CHANNEL_ASKED) {
 		channel->use = CHANNEL_LEAVING; /* nobody was told of it */
@@ -424,13 +452,16 @@ static bool channel_load(struct account *account, const json_t *json) {
 static bool account_load(struct accounts *accounts, const json_t *json) {
 	CLEANUP_FREE char *url = accounts_text_dup(json, "url");
 	const json_t *channels = json_object_get(json, "channels");
-	bool good = true;
+	bool good = true, is_second = accounts_present(accounts) != NULL;
+	int64_t leave_ms = 0;
 	if (!url || accounts_find(accounts, url)) {
 		return false;
 	}
 	struct account *account = account_create(accounts, url);
 	account->uaid = accounts_text_dup(json, "uaid");
-	(void)json_get_integer(json, "leave_ms", &account->leave_ms); /* absent: 0 */
+	(void)json_get_integer(json, "leave_ms", &leave_ms); /* absent: 0 */
+	account->leave_ms = is_second && leave_ms == 0 ? clock_wall_ms() + ACCOUNTS_GRACE_MS
+												   : accounts_bounded_ms(leave_ms);
 	for (size_t i = 0; i < json_array_size(channels); i++) {
 		good = channel_load(account, json_array_get(channels, i)) && good;
 	}

@@ -97,7 +97,8 @@ void accounts_start(struct accounts *accounts);
 struct account *accounts_move(struct accounts *accounts, const char *url, char **out_error);
 struct account *accounts_present(const struct accounts *accounts); /* NULL: no relay is set */
 struct account *accounts_next(const struct accounts *accounts, const struct account *after);
-/* Ends an account at once, with all its channels. Not the present one. */
+/* Ends an account at once, with all its channels: not the present one, and none that a
+ * registration or a request still uses. */
 void accounts_leave(struct accounts *accounts, struct account *account);
 
 void accounts_hint(struct accounts *accounts, enum link_hint hint, int64_t slept_ms);

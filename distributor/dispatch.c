@@ -40,6 +40,9 @@ struct dispatch *dispatch_create(const struct dispatch_options *options) {
 	dispatch->options = *options;
 	dispatch->options.state_dir = NULL;
 	dispatch->next_sequence = 1;
+	dispatch->unfit = (struct log_limit){.event = "push is dropped", .period_sec = 60, .lines = 5};
+	dispatch->overflow =
+		(struct log_limit){.event = "too many pushes wait", .period_sec = 60, .lines = 1};
 	dispatch->queues = hashmap_create(offsetof(struct dispatch_queue, key), 16);
 	dispatch->entries = hashmap_create(offsetof(struct dispatch_entry, number), sizeof(uint32_t));
 	list_init(&dispatch->spread);
@@ -170,13 +173,33 @@ static void dispatch_replace_topic(struct dispatch *dispatch, struct dispatch_qu
 	}
 }
 
-/* Dropped quietly, and acknowledged: what nobody can take. */
-static bool dispatch_is_useless(
-	const struct registration *registration, const struct link_notification *n) {
+static bool dispatch_may_log(struct log_limit *limit) {
+	double now_sec = (double)clock_boot_ms() / 1000;
+	log_limit_tick(limit, now_sec);
+	return log_limit_pass(limit, now_sec);
+}
+
+/* Is there no room for another? It is not acknowledged, so the relay keeps it for a later session.
+ */
+static bool dispatch_is_full(struct dispatch *dispatch, const struct link_notification *n) {
+	bool is_full = dispatch->status.waiting >= DISPATCH_WAITING_MAX ||
+				   dispatch->waiting_bytes + n->body.len > DISPATCH_WAITING_BYTES_MAX;
+	if (is_full && dispatch_may_log(&dispatch->overflow)) {
+		log_warn("too many pushes wait for their apps count=%u: more are left at the relay",
+			(unsigned int)dispatch->status.waiting);
+	}
+	return is_full;
+}
+
+/* Dropped, and acknowledged: what nobody can take. */
+static bool dispatch_is_useless(struct dispatch *dispatch, const struct registration *registration,
+	const struct link_notification *n) {
 	bool fits = n->body.len > 0 && n->body.len <= DISPATCH_APP_BODY_MAX;
 	if (registration->kind == REGISTRATION_APP && !fits) {
-		log_warn("push is dropped, apps take 1 to %d bytes bytes=%zu service=%s",
-			DISPATCH_APP_BODY_MAX, n->body.len, registration->service);
+		if (dispatch_may_log(&dispatch->unfit)) {
+			log_warn("push is dropped, apps take 1 to %d bytes bytes=%zu service=%s",
+				DISPATCH_APP_BODY_MAX, n->body.len, registration->service);
+		}
 		return true;
 	}
 	return registration->is_blocked;
@@ -206,7 +229,7 @@ void dispatch_push(
 		return;
 	}
 	const struct registration *registration = channel->registration;
-	if (!registration || dispatch_is_useless(registration, n)) {
+	if (!registration || dispatch_is_useless(dispatch, registration, n)) {
 		dispatch->status.dropped++;
 		if (registration) {
 			dispatch_note(dispatch, "dropped", registration, n->body.len,
@@ -223,6 +246,9 @@ void dispatch_push(
 	}
 	struct dispatch_entry *entry = dispatch_entry_of(dispatch, registration, true);
 	struct message *waiting = dispatch_waiting_one(entry->queue, registration, n->version);
+	if (!waiting && dispatch_is_full(dispatch, n)) {
+		return;
+	}
 	if (!waiting) {
 		dispatch_accept(dispatch, registration, n);
 		return;

@@ -2,6 +2,7 @@
 /* What the files behind dispatch.h share. */
 #pragma once
 #include "common/hashmap.h"
+#include "common/log_limit.h"
 #include "distributor/accounts.h"
 #include "distributor/delivered.h"
 #include "distributor/dispatch.h"
@@ -13,6 +14,8 @@ enum {
 	DISPATCH_SPREAD_MS =
 		1000, /* between two of many announcements, each of which may start an app */
 	DISPATCH_REFUSED_MAX = 3,
+	DISPATCH_WAITING_MAX = 8192, /* more than a relay keeps for a device; they wait there instead */
+	DISPATCH_WAITING_BYTES_MAX = 32 << 20,
 	DISPATCH_APP_BODY_MAX = 4096,
 };
 
@@ -63,6 +66,8 @@ struct dispatch {
 	struct delivered *delivered;
 	uint64_t next_sequence;
 	struct dispatch_status status;
+	size_t waiting_bytes; /* bodies of what waits */
+	struct log_limit unfit, overflow; /* lines that a relay or sender can provoke */
 	bool is_started, is_journal_full;
 };
 

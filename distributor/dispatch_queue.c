@@ -221,6 +221,7 @@ void dispatch_drop(struct dispatch *dispatch, struct message *message) {
 		dispatch->status.journalled--;
 	}
 	dispatch->status.waiting--;
+	dispatch->waiting_bytes -= message->bytes;
 	message_free(message);
 }
 
@@ -403,6 +404,7 @@ void dispatch_queue_pump(struct dispatch_queue *queue) {
 void dispatch_queue_add(struct dispatch_queue *queue, struct message *message) {
 	list_append(&queue->messages, &message->link);
 	queue->dispatch->status.waiting++;
+	queue->dispatch->waiting_bytes += message->bytes;
 	if (message->is_journalled) {
 		queue->dispatch->status.journalled++;
 	} else if (alarm_is_set(&queue->retry)) {

@@ -6,6 +6,7 @@
 #include "common/json.h"
 #include "common/log.h"
 #include "common/mem.h"
+#include "common/url.h"
 #include "distributor/action/notify.h"
 #include "distributor/bus/control.h"
 #include "distributor/bus/unifiedpush.h"
@@ -92,7 +93,8 @@ static bool distributor_load_state(struct distributor *d) {
 	is_whole =
 		registrations_load(d->registrations, json_object_get(json, "registrations")) && is_whole;
 	if (!is_whole) {
-		log_warn("parts of the state file make no sense and are left out");
+		state_keep_copy(d->config->state_dir);
+		registrations_touch(d->registrations);
 	}
 	(void)json_get_bool(json, "paused", &d->is_paused); /* absent: not */
 	if (json_get_string(json, "configured_relay", &configured) == JSON_PRESENT) {
@@ -612,6 +614,12 @@ bool distributor_is_paused(const struct distributor *d) {
 }
 
 bool distributor_move(struct distributor *d, const char *url, char **out_error) {
+	struct url parsed;
+	if (url_parse(slice_of(url), &parsed) && !url_is_secure(&parsed) && !url_is_loopback(&parsed) &&
+		!d->config->insecure) {
+		*out_error = mem_strdup("the URL is not encrypted; use wss://");
+		return false;
+	}
 	if (!accounts_move(d->accounts, url, out_error)) {
 		return false;
 	}

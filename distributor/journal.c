@@ -126,8 +126,10 @@ static struct message *journal_parse(const char *data, size_t bytes) {
 		(void)json_get_integer(json, "expires_ms", &expires_ms);
 		message->urgency =
 			urgency >= 0 && urgency < URGENCY_COUNT ? (enum urgency)urgency : URGENCY_NORMAL;
-		message->expires_boot_ms =
-			expires_ms == INT64_MAX ? INT64_MAX : expires_ms - clock_wall_ms() + clock_boot_ms();
+		message->expires_boot_ms = expires_ms >= INT64_MAX / 2 ? INT64_MAX
+								   : expires_ms < 0
+									   ? 0
+									   : expires_ms - clock_wall_ms() + clock_boot_ms();
 		message->is_journalled = message->is_acked = true;
 	}
 	json_decref(json);
@@ -157,13 +159,15 @@ static void journal_load_one(
 	unsigned long number = strtoul(name, NULL, 10);
 	struct message *message =
 		file_read(path, JOURNAL_FILE_MAX, &data, &bytes) == 0 ? journal_parse(data, bytes) : NULL;
-	if (!message) {
+	uint64_t sequence = strtoull(strchr(name, '-') + 1, NULL, 16);
+	if (!message || sequence > UINT64_MAX / 2) {
+		message_free(message);
 		log_warn("%s is damaged and is set aside", path);
 		CLEANUP_FREE char *aside = mem_printf("%s.bad", path);
 		(void)rename(path, aside); /* else it is found again at the next start */
 		return;
 	}
-	message->sequence = strtoull(strchr(name, '-') + 1, NULL, 16);
+	message->sequence = sequence;
 	size_t body_bytes = message->bytes;
 	if (found(message, (uint32_t)number, ctx)) {
 		journal->messages++;

@@ -336,6 +336,9 @@ static void register_job_finish(struct register_job *job) {
 	if (nobody_waits) { /* else the answer announces it */
 		registrations->options.events->announce(registration, is_move, registrations->options.ctx);
 	}
+	if (registration->channel->account != accounts_present(registrations->options.accounts)) {
+		register_job_move(registrations, registration); /* another move came while it was saved */
+	}
 }
 
 static struct register_job *register_job_create(struct registrations *registrations,
@@ -368,7 +371,7 @@ void register_job_move(struct registrations *registrations, struct registration 
 		.vapid_key = slice_of(registration->vapid_key),
 	};
 	if (job && job->is_saving) {
-		return; /* the next start of the daemon or move sees to it */
+		return; /* its end sees to it */
 	}
 	if (job) {
 		register_job_cancel(job);
@@ -376,11 +379,29 @@ void register_job_move(struct registrations *registrations, struct registration 
 	register_job_start(register_job_create(registrations, REGISTER_MOVE, &request));
 }
 
+/* Requests for what is not registered yet are put to the present relay instead. */
+void register_jobs_move(struct registrations *registrations) {
+	const struct account *present = accounts_present(registrations->options.accounts);
+	struct register_job *job, *next;
+	LIST_FOREACH_SAFE (job, next, &registrations->jobs, link) {
+		if (job->purpose != REGISTER_MOVE && !job->is_saving && job->channel &&
+			job->channel->account != present) {
+			channel_leave(steal(&job->channel));
+			register_job_start(job);
+		}
+	}
+}
+
 /* ---- what is asked ---- */
 
 /* Why a token that is not known is refused; NULL when it is not. */
 static const char *register_refuse(const struct registrations *registrations,
 	const struct register_request *request, enum register_outcome *out_outcome) {
+	*out_outcome = REGISTER_ACTION_REQUIRED;
+	if (request->kind != REGISTRATION_HOOK && request->kind != REGISTRATION_MAIL &&
+		registrations_count(registrations) >= REGISTRATIONS_MAX) {
+		return "there are too many registrations; see: bellwire apps";
+	}
 	if (request->kind != REGISTRATION_APP) {
 		return NULL;
 	}
@@ -392,10 +413,6 @@ static const char *register_refuse(const struct registrations *registrations,
 	const struct registration *registration;
 	LIST_FOREACH (registration, &registrations->all, link) {
 		of_service += slice_equals(request->service, registration->service);
-	}
-	*out_outcome = REGISTER_ACTION_REQUIRED;
-	if (registrations_count(registrations) >= REGISTRATIONS_MAX) {
-		return "there are too many registrations; see: bellwire apps";
 	}
 	return of_service >= REGISTRATIONS_PER_SERVICE_MAX ? "the app has too many registrations"
 													   : NULL;

@@ -220,6 +220,7 @@ void registrations_move(struct registrations *registrations) {
 	if (!present) {
 		return;
 	}
+	register_jobs_move(registrations);
 	LIST_FOREACH (registration, &registrations->all, link) {
 		if (!registration->channel || registration->channel->account != present) {
 			register_job_move(registrations, registration);

@@ -13,6 +13,7 @@
 #include <string.h>
 #include <sys/file.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 enum { STATE_FILE_MAX = 64 << 20 };
 
@@ -89,6 +90,18 @@ static void state_set_aside(const char *path) {
 		log_error("%s is damaged; it is kept as %s", path, aside);
 	} else {
 		log_error("%s is damaged and cannot be set aside error=\"%s\"", path, strerror(errno));
+	}
+}
+
+void state_keep_copy(const char *dir) {
+	CLEANUP_FREE char *path = state_path(dir);
+	CLEANUP_FREE char *before = mem_printf("%s.bak", path);
+	CLEANUP_FREE char *aside = mem_printf("%s.damaged-%lld", path, (long long)clock_wall_ms());
+	if (link(path, aside) == 0 || (errno == ENOENT && link(before, aside) == 0)) {
+		log_warn(
+			"parts of the state make no sense and are left out; all of it is kept as %s", aside);
+	} else {
+		log_warn("parts of the state make no sense and are left out error=\"%s\"", strerror(errno));
 	}
 }
 

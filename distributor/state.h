@@ -24,5 +24,7 @@ char *state_path(const char *dir);
 /* The object, or NULL when there is none; the caller calls json_decref. What was set aside is
  * logged. */
 json_t *state_read(const char *dir, enum state_condition *out_condition);
+/* Parts of what was read could not be used: the file as it was gets a second name. */
+void state_keep_copy(const char *dir);
 /* As state_read, but changes nothing and says nothing: for the tool. NULL when there is none. */
 json_t *state_peek(const char *dir);

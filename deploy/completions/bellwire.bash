@@ -19,11 +19,11 @@ _bellwire() {
 	esac
 	case $command in
 	login) set -- --config --ca --insecure --no-check --no-start --json --help ;;
-	listen) set -- --relay --state --no-state --vapid-key --count --no-ack --raw --ca --insecure --help ;;
+	listen) set -- --relay --state --no-state --vapid-key --count --no-ack --raw --ca --insecure --json --help ;;
 	send) set -- --message --file --p256dh --auth --pad --vapid --subject --ttl --urgency --topic --ca --insecure --json --help ;;
 	vapid) set -- new show --out --json --help ;;
 	test) set -- --distributor --ca --insecure --json --help ;;
-	keys) set -- --state-dir --help ;;
+	keys) set -- --state-dir --json --help ;;
 	register) set -- --vapid-key --json --help ;;
 	status | apps | log | unregister | block | unblock | pause | resume | reconnect | move) set -- --json --help ;;
 	*) set -- ;;

@@ -33,6 +33,7 @@ complete -c bellwire -n '__fish_seen_subcommand_from listen' -l no-ack
 complete -c bellwire -n '__fish_seen_subcommand_from listen' -l raw
 complete -c bellwire -n '__fish_seen_subcommand_from listen' -l ca -r -F
 complete -c bellwire -n '__fish_seen_subcommand_from listen' -l insecure
+complete -c bellwire -n '__fish_seen_subcommand_from listen' -l json
 complete -c bellwire -n '__fish_seen_subcommand_from send' -l message -x
 complete -c bellwire -n '__fish_seen_subcommand_from send' -l file -r -F
 complete -c bellwire -n '__fish_seen_subcommand_from send' -l p256dh -x
@@ -53,6 +54,7 @@ complete -c bellwire -n '__fish_seen_subcommand_from test' -l ca -r -F
 complete -c bellwire -n '__fish_seen_subcommand_from test' -l insecure
 complete -c bellwire -n '__fish_seen_subcommand_from test' -l json
 complete -c bellwire -n '__fish_seen_subcommand_from keys' -l state-dir -r -F
+complete -c bellwire -n '__fish_seen_subcommand_from keys' -l json
 complete -c bellwire -n '__fish_seen_subcommand_from register' -l vapid-key -x
 complete -c bellwire -n '__fish_seen_subcommand_from register' -l json
 complete -c bellwire -n '__fish_seen_subcommand_from status' -l json

@@ -299,10 +299,15 @@ static int control_get(sd_bus *bus, const char *path, const char *interface, con
 	const struct distributor *distributor = control->options.distributor;
 	struct link_status link;
 	char origin[CONTROL_ORIGIN_MAX];
-	(void)bus;
 	(void)path;
 	(void)interface;
-	(void)error;
+	sd_bus_message *call = sd_bus_get_current_message(bus); /* else it is a signal of ours */
+	if (call && sd_bus_message_is_method_call(call, "org.freedesktop.DBus.Properties", NULL) > 0) {
+		int result = control_admit(call, error);
+		if (result < 0) {
+			return result;
+		}
+	}
 	control_link_status(distributor, &link);
 	if (strcmp(property, "State") == 0) {
 		return sd_bus_message_append(reply, "s", link_state_name(link.state));

@@ -14,7 +14,7 @@
 enum { LISTENERS_MAX = 32, LISTENER_TIMEOUT_USEC = 30 * 1000000 };
 
 struct listener {
-	struct list link; /* struct listeners::all, newest first */
+	struct list link; /* struct listeners::all, newest first, but silent ones last */
 	struct listeners *listeners;
 	char *connection, *name;
 	sd_bus_slot *left;
@@ -25,6 +25,7 @@ struct listener_call {
 	struct list link; /* struct listeners::calls */
 	struct listeners *listeners;
 	sd_bus_slot *slot;
+	char *connection; /* of the listener that was called; NULL: none was */
 	struct alarm later;
 	enum dispatch_outcome outcome;
 	dispatch_done_fn *done;
@@ -35,7 +36,7 @@ struct listeners {
 	struct sd_bus *sd;
 	struct alarms *alarms;
 	struct dispatch *dispatch;
-	struct list all; /* struct listener::link */
+	struct list all; /* struct listener::link; the first that fits is called */
 	struct list calls; /* struct listener_call::link */
 	uint32_t count;
 };
@@ -48,6 +49,7 @@ static void listener_call_finish(struct listener_call *call, enum dispatch_outco
 	list_remove(&call->link);
 	alarm_stop(&call->later);
 	sd_bus_slot_unref(call->slot);
+	free(call->connection);
 	free(call);
 	done(outcome, ctx);
 }
@@ -74,10 +76,30 @@ static void listener_call_answer_later(struct listener_call *call, enum dispatch
 	alarm_set(&call->later, 0, 0);
 }
 
+/* The next attempt goes to the others. */
+static void listeners_put_last(struct listeners *listeners, const char *connection) {
+	struct listener *listener, *next;
+	struct list silent;
+	list_init(&silent);
+	LIST_FOREACH_SAFE (listener, next, &listeners->all, link) {
+		if (strcmp(listener->connection, connection) == 0) {
+			list_remove(&listener->link);
+			list_append(&silent, &listener->link);
+		}
+	}
+	while ((listener = list_first(&silent, struct listener, link))) {
+		list_remove(&listener->link);
+		list_append(&listeners->all, &listener->link);
+	}
+}
+
 static int listener_call_on_reply(sd_bus_message *reply, void *userdata, sd_bus_error *error) {
 	struct listener_call *call = userdata;
 	(void)error;
 	bool is_error = sd_bus_message_is_method_error(reply, NULL) > 0;
+	if (is_error) {
+		listeners_put_last(call->listeners, call->connection);
+	}
 	listener_call_finish(call, is_error ? DISPATCH_NO_ANSWER : DISPATCH_TAKEN);
 	return 1;
 }
@@ -131,6 +153,7 @@ static void listeners_deliver(
 	LIST_FOREACH (listener, &listeners->all, link) {
 		if (listener->name[0] == '\0' ||
 			strcmp(listener->name, message->registration->token) == 0) {
+			call->connection = mem_strdup(listener->connection);
 			int result = listener_push(listener, message, call);
 			if (result < 0) {
 				log_warn("a listener cannot be called error=\"%s\"", strerror(-result));

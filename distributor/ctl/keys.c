@@ -13,7 +13,7 @@
 #include <stdio.h>
 #include <string.h>
 
-static const char keys_usage[] = "usage: bellwire keys NAME [--state-dir DIR]\n"
+static const char keys_usage[] = "usage: bellwire keys NAME [--state-dir DIR] [--json]\n"
 								 "\n"
 								 "Prints the push URL of the hook NAME, or of what `bellwire "
 								 "register NAME` made, with the keys to\n"

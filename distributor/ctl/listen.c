@@ -54,6 +54,7 @@ static const char listen_usage[] =
 	"  --raw              print the relay's notifications as they came, not decrypted\n"
 	"  --ca FILE          trust the certificates in FILE instead of the system's\n"
 	"  --insecure         accept any certificate\n"
+	"  --json             changes nothing: it is JSON anyway\n"
 	"\n"
 	"Exit status: 0 when ended by a signal, --count or the reader's end, 1 for a failure that "
 	"another\n"
@@ -592,9 +593,9 @@ static int listen_parse(int argc, char **argv, struct listen_options *options) {
 		{"ca", required_argument, NULL, 'c'}, {"count", required_argument, NULL, 'n'},
 		{"no-state", no_argument, NULL, 'S'}, {"no-ack", no_argument, NULL, 'A'},
 		{"raw", no_argument, NULL, 'R'}, {"insecure", no_argument, NULL, 'k'},
-		{"help", no_argument, NULL, 'h'}, {NULL, 0, NULL, 0}};
+		{"json", no_argument, NULL, 'j'}, {"help", no_argument, NULL, 'h'}, {NULL, 0, NULL, 0}};
 	for (int flag; (flag = getopt_long(argc, argv, "h", flags, NULL)) != -1;) {
-		int result = listen_set(options, flag);
+		int result = flag == 'j' ? 0 : listen_set(options, flag); /* it is JSON anyway */
 		if (result < 0 && flag != 'h') {
 			(void)fputs(listen_usage, stderr);
 			return COMMAND_USAGE;

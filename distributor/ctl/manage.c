@@ -37,7 +37,8 @@ static int manage_parse(int argc, char **argv, bool wants_word, struct manage_op
 		}
 		if (strcmp(argv[i], "--json") == 0) {
 			options->json = true;
-		} else if (strcmp(argv[i], "--vapid-key") == 0 && i + 1 < argc && wants_word) {
+		} else if (strcmp(argv[i], "--vapid-key") == 0 && i + 1 < argc &&
+				   strcmp(argv[0], "register") == 0) {
 			options->vapid_key = argv[++i];
 		} else if (argv[i][0] != '-' && wants_word && !options->word) {
 			options->word = argv[i];

@@ -6,6 +6,7 @@
 #include "common/json.h"
 #include "common/log.h"
 #include "common/mem.h"
+#include "common/url.h"
 #include "distributor/link/link_internal.h"
 #include <inttypes.h>
 #include <stdlib.h>
@@ -186,12 +187,17 @@ static bool link_handle_register(
 	struct link *link, struct session *session, const json_t *message) {
 	(void)session;
 	struct slice channel, endpoint = {NULL, 0};
+	struct url url;
 	int64_t status = 0;
 	if (!link_get_text(message, "channelID", LINK_CHANNEL_MAX, &channel)) {
 		return false;
 	}
 	(void)json_get_integer(message, "status", &status); /* absent: 0 */
-	if (status == 200 && !link_get_text(message, "pushEndpoint", LINK_ENDPOINT_MAX, &endpoint)) {
+	if (status == 200 && (!link_get_text(message, "pushEndpoint", LINK_ENDPOINT_MAX, &endpoint) ||
+							 !slice_starts_with(endpoint, "http") || !url_parse(endpoint, &url))) {
+		if (link->nonsense++ == 0) {
+			log_warn("link got a push URL that is none relay=%s", link_host(link));
+		}
 		status = 500;
 	}
 	if (link->events->registered) {
@@ -226,7 +232,7 @@ static void link_read_extension(const json_t *message, struct link_notification 
 	}
 	int64_t ttl_sec = -1;
 	if (json_get_integer(extension, "ttl_s", &ttl_sec) == JSON_PRESENT && ttl_sec >= 0) {
-		notification->ttl_sec = ttl_sec;
+		notification->ttl_sec = ttl_sec < INT32_MAX ? ttl_sec : INT32_MAX;
 	}
 	if (json_get_string(extension, "urgency", &urgency) == JSON_PRESENT) {
 		(void)urgency_parse(urgency, &notification->urgency); /* unknown words: normal */
