@@ -12,30 +12,40 @@
 #include "distributor/jmap/jmap_config.h"
 #include "distributor/registrations.h"
 
+struct disk;
 struct notify;
 struct jmap_options {
 	struct ev_loop *loop;
 	struct alarms *alarms;
-	struct bus *session_bus; /* NULL: no notifications, no Secret Service */
+	struct bus *session_bus; /* NULL: no notifications, no Secret Service, no transient units */
 	struct registrations *registrations;
 	struct dispatch *dispatch;
+	struct disk *disk;
 	struct notify *notify;
 	const char *state_dir; /* jmap-NAME.json lies there; copied */
-	const struct jmap_configs *configs; /* outlives it, or jmap_reload gives others */
+	/* Something that jmap_status() says has changed. */
+	void (*changed)(void *ctx);
+	void *ctx;
 };
 struct jmap;
-/* Becomes the dispatch target of REGISTRATION_MAIL. */
-struct jmap *jmap_open(const struct jmap_options *options);
-void jmap_close(struct jmap *jmap); /* NULL is fine; writes what is to be kept */
-/* Logins that are new start, those that are gone are ended at their server, too. */
-void jmap_reload(struct jmap *jmap, const struct jmap_configs *configs);
+/* Becomes the dispatch target of REGISTRATION_MAIL. Registrations of logins that are not in the
+ * config go. */
+struct jmap *jmap_open(const struct jmap_options *options, const struct jmap_configs *take_configs);
+/* NULL is fine. What is to be kept is handed to the disk: before disk_close(). */
+void jmap_close(struct jmap *jmap);
+/* Another config (the struct's content is taken): logins that are new or changed start anew,
+ * those that are gone end at their server, too. */
+void jmap_reload(struct jmap *jmap, const struct jmap_configs *take_configs);
 
-/* Look at every login now, by state: "missed", "resume", "relay", "network". */
+/* Look at every login now, by state: "missed", "resume", "relay", "network", "asked". */
 void jmap_resync(struct jmap *jmap, const char *why);
 /* The link to the relay: while it is down logins poll. */
 void jmap_set_relay_up(struct jmap *jmap, bool is_up);
 void jmap_set_mains(struct jmap *jmap, bool on_mains);
-void jmap_pause(struct jmap *jmap, const char *name, bool is_paused);
+/* There is a way into the network, perhaps another one. Without one nothing is asked. */
+void jmap_on_network(struct jmap *jmap, bool is_online);
+/* False when there is no such login. A pause is kept over restarts. */
+bool jmap_pause(struct jmap *jmap, const char *name, bool is_paused);
 
 enum jmap_way { JMAP_WAY_NONE, JMAP_WAY_PUSH, JMAP_WAY_STREAM, JMAP_WAY_POLL, JMAP_WAY_COUNT };
 const char *jmap_way_name(enum jmap_way way);
@@ -46,12 +56,15 @@ struct jmap_status {
 	bool is_paused;
 	int64_t verified_ms, expires_ms, pushed_ms, synced_ms; /* wall clock; 0: never */
 	int64_t round_trip_ms; /* from PushSubscription/set to its PushVerification; -1: unknown */
+	int64_t again_ms; /* until the next look or attempt; -1: none is planned */
 	uint32_t unread; /* in the chosen mailboxes */
 };
 /* Visits all: for (size_t at = 0; jmap_status(jmap, at, &status); at++) */
 bool jmap_status(const struct jmap *jmap, size_t at, struct jmap_status *out_status);
 
-/* `bellwire jmap test`: makes the server push, and waits for it. Once, later: a sentence, and
- * whether it worked. */
+/* Once, later: a sentence for people, and whether it worked. */
 typedef void jmap_tested_fn(bool is_good, const char *sentence, void *ctx);
+/* `bellwire jmap test`: makes the server push, and waits for it. */
 void jmap_test(struct jmap *jmap, const char *name, jmap_tested_fn *done, void *ctx);
+/* `bellwire jmap remove`: ends it at the server, and here until the next reload. */
+void jmap_remove(struct jmap *jmap, const char *name, jmap_tested_fn *done, void *ctx);

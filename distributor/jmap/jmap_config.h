@@ -25,13 +25,19 @@ struct jmap_config {
 	char *user; /* mostly the mail address */
 	int auth; /* enum jmap_auth */
 	char **password_command; /* NULL-terminated; NULL: Secret Service or file */
-	char **types; /* NULL-terminated; default EmailDelivery, Mailbox, Email */
+	char **types; /* NULL-terminated; default EmailDelivery, Mailbox */
 	char **mailboxes; /* names or roles whose new mail is shown; default inbox */
 	char **accounts; /* of shared ones: names or ids; NULL: all that the login can read */
 	bool notify; /* show new mail; default on */
-	char **on_change; /* command that runs after changes; NULL: none */
-	char **on_click; /* command for a clicked notification; NULL: none */
-	char *open_url; /* opened by a click when there is no command; {id} {blobId} {threadId} */
+	/* Commands that run after changes of mail (Email, EmailDelivery, Mailbox, Thread), of
+	 * calendars, of contacts, and of any other type; NULL: none. */
+	char **on_change, **on_calendar, **on_contacts, **on_other;
+	int64_t timeout_ms; /* of such a run; then SIGTERM, and SIGKILL 5 s later */
+	bool as_unit; /* through systemd's user manager when it is there (default) */
+	char **on_click; /* command for a clicked notification; each word may have the placeholders
+						below */
+	char *open_url; /* opened by a click when there is no command; {id} {blobId} {threadId}
+					   {accountId} */
 	int stream; /* enum jmap_stream */
 	char *ca_file;
 	bool insecure;

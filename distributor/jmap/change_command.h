@@ -1,0 +1,37 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * A login's command (mbsync, vdirsyncer, notmuch new) after changes: one at a time; what comes
+ * meanwhile leads to one more run with everything that came. Run as hooks are: a transient unit of
+ * systemd where that is there, else a child; output to the log; a time limit. Its environment says
+ * what changed: BELLWIRE_LOGIN, BELLWIRE_REASON, BELLWIRE_TYPES, BELLWIRE_ACCOUNTS,
+ * BELLWIRE_MAILBOXES, BELLWIRE_NEW.
+ */
+#pragma once
+#include "distributor/action/hook_unit.h"
+#include "distributor/action/notify.h"
+#include "distributor/alarm.h"
+#include <ev.h>
+
+struct change_command_options {
+	struct ev_loop *loop;
+	struct alarms *alarms;
+	struct hook_units *units; /* NULL: children only */
+	struct notify *notify; /* a failure is shown once, until a run goes well */
+	const char *login, *kind; /* "mail", "calendar", …: for the log; copied */
+	char *const *command; /* outlives it */
+	int64_t timeout_ms;
+};
+/* What changed; texts are copied, names once each. NULL: nothing to say. */
+struct change {
+	const char *reason; /* "push", "stream", "poll", "missed", "resume", "start", … */
+	const char *account_id, *type, *mailbox;
+	uint32_t new_mails;
+};
+struct change_command;
+struct change_command *change_command_create(const struct change_command_options *options);
+/* SIGTERM to what runs; waits for nothing. NULL is fine. */
+void change_command_destroy(struct change_command *command);
+void change_command_note(struct change_command *command, const struct change *change);
+/* Runs with what was noted, now or after the present run; nothing noted: nothing. A run that failed
+ * is tried again with its changes after 10 s, 1 min and 5 min, then with the next change. */
+void change_command_run(struct change_command *command);
