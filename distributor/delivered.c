@@ -1,5 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A ring of hashes for each registration; the file holds them in hexadecimal. */
+/*
+ * A ring of hashes for each registration; the file holds them in hexadecimal. Hashes of another
+ * "format" say nothing to us: what they stand for may come once more, which is better than a
+ * message lost to a wrong match.
+ */
 #include "distributor/delivered.h"
 #include "common/cleanup.h"
 #include "common/file.h"
@@ -20,6 +24,7 @@ enum {
 	DELIVERED_SAVE_MS = 5000,
 	DELIVERED_FILE_MAX = 64 << 20,
 	DELIVERED_HASH_DIGITS = 16,
+	DELIVERED_FORMAT = 2, /* 1 hashed the version alone */
 };
 
 struct delivered_ring {
@@ -35,9 +40,12 @@ struct delivered {
 	bool is_dirty;
 };
 
-/* The file outlives the run, so the hash has a fixed key: apps choose none of what is hashed. */
-static uint64_t delivered_hash(struct slice version) {
-	static const uint8_t key[16] = "bellwire-version";
+/* The file outlives the run, so the hash has a fixed key: apps choose none of what is hashed. The
+ * channel's hash goes into the version's key, so that no two pairs run into each other. */
+static uint64_t delivered_hash(struct slice channel, struct slice version) {
+	uint8_t key[16] = "bellwire-version";
+	uint64_t channel_hash = hashmap_siphash(key, channel.data, channel.len);
+	memcpy(key, &channel_hash, sizeof channel_hash);
 	return hashmap_siphash(key, version.data, version.len);
 }
 
@@ -59,7 +67,7 @@ static void delivered_put(struct delivered *delivered, uint32_t number, uint64_t
 
 static char *delivered_print(void *ctx) {
 	struct delivered *delivered = ctx;
-	json_t *json = json_object();
+	json_t *json = json_pack("{s:i}", "format", DELIVERED_FORMAT);
 	struct delivered_ring *ring;
 	delivered->is_dirty = false;
 	for (size_t at = 0; (ring = hashmap_next(delivered->rings, &at));) {
@@ -97,16 +105,19 @@ static void delivered_load(struct delivered *delivered, const char *path) {
 	size_t bytes = 0;
 	const char *key;
 	json_t *value;
+	int64_t format = 0;
 	int result = file_read(path, DELIVERED_FILE_MAX, &data, &bytes);
 	if (result == -ENOENT) {
 		return;
 	}
 	json_t *json = result < 0 ? NULL : json_parse((struct slice){data, bytes});
-	if (!json_is_object(json)) {
-		log_warn("%s cannot be read; messages may come twice", path);
-	}
-	json_object_foreach(json, key, value) {
-		delivered_load_ring(delivered, key, json_is_string(value) ? json_string_value(value) : "");
+	if (json_get_integer(json, "format", &format) != JSON_PRESENT || format != DELIVERED_FORMAT) {
+		log_warn("%s is damaged or of another version; messages may come twice", path);
+	} else {
+		json_object_foreach(json, key, value) {
+			delivered_load_ring(
+				delivered, key, json_is_string(value) ? json_string_value(value) : "");
+		}
 	}
 	json_decref(json);
 }
@@ -147,9 +158,10 @@ void delivered_close(struct delivered *delivered) {
 	free(delivered);
 }
 
-bool delivered_has(const struct delivered *delivered, uint32_t number, struct slice version) {
+bool delivered_has(const struct delivered *delivered, uint32_t number, struct slice channel,
+	struct slice version) {
 	const struct delivered_ring *ring = delivered_ring(delivered, number);
-	uint64_t hash = delivered_hash(version);
+	uint64_t hash = delivered_hash(channel, version);
 	for (uint32_t i = 0; ring && i < ring->count; i++) {
 		if (ring->hashes[i] == hash) {
 			return true;
@@ -158,8 +170,9 @@ bool delivered_has(const struct delivered *delivered, uint32_t number, struct sl
 	return false;
 }
 
-void delivered_add(struct delivered *delivered, uint32_t number, struct slice version) {
-	delivered_put(delivered, number, delivered_hash(version));
+void delivered_add(
+	struct delivered *delivered, uint32_t number, struct slice channel, struct slice version) {
+	delivered_put(delivered, number, delivered_hash(channel, version));
 	delivered->is_dirty = true;
 	if (!alarm_is_set(&delivered->save)) {
 		alarm_set(&delivered->save, DELIVERED_SAVE_MS, ALARM_SLACK_DEADLINE_MS);

@@ -75,7 +75,8 @@ static bool dispatch_on_found(struct message *message, uint32_t number, void *ct
 	if (message->sequence >= dispatch->next_sequence) {
 		dispatch->next_sequence = message->sequence + 1;
 	}
-	if (!registration || delivered_has(dispatch->delivered, number, slice_of(message->version))) {
+	if (!registration || delivered_has(dispatch->delivered, number, slice_of(message->channel),
+							 slice_of(message->version))) {
 		return false;
 	}
 	message->registration = registration;
@@ -149,12 +150,13 @@ static void dispatch_fill(struct message *message, const struct link_notificatio
 	}
 }
 
-static struct message *dispatch_waiting_one(
-	struct dispatch_queue *queue, const struct registration *registration, struct slice version) {
+static struct message *dispatch_waiting_one(struct dispatch_queue *queue,
+	const struct registration *registration, const struct link_notification *n) {
 	struct message *message;
 	LIST_FOREACH (message, &queue->messages, link) {
 		if (message->registration == registration && !message->is_dead &&
-			slice_equals(version, message->version)) {
+			slice_equals(n->channel, message->channel) &&
+			slice_equals(n->version, message->version)) {
 			return message;
 		}
 	}
@@ -238,14 +240,14 @@ void dispatch_push(
 		dispatch_ack_at_once(channel, n);
 		return;
 	}
-	if (delivered_has(dispatch->delivered, registration->number, n->version)) {
+	if (delivered_has(dispatch->delivered, registration->number, n->channel, n->version)) {
 		dispatch->status.duplicates++;
 		dispatch_note(dispatch, "duplicate", registration, n->body.len, "");
 		dispatch_ack_at_once(channel, n);
 		return;
 	}
 	struct dispatch_entry *entry = dispatch_entry_of(dispatch, registration, true);
-	struct message *waiting = dispatch_waiting_one(entry->queue, registration, n->version);
+	struct message *waiting = dispatch_waiting_one(entry->queue, registration, n);
 	if (!waiting && dispatch_is_full(dispatch, n)) {
 		return;
 	}

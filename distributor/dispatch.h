@@ -2,8 +2,8 @@
 /*
  * From the relay to whoever takes a message: one queue a service, so that a slow or dead app delays
  * nobody else. A message is acknowledged to the relay when it was taken, or when it lies in the
- * journal on the disk because the app is not there. What comes again (same version) is acknowledged
- * and not delivered twice, across restarts too.
+ * journal on the disk because the app is not there. What comes again (same channel and version) is
+ * acknowledged and not delivered twice, across restarts too.
  * Retries of a service: 2 s, 10 s, 1 min, 5 min, 30 min, then every 6 h, or at once when it
  * appears.
  */

@@ -226,7 +226,8 @@ void dispatch_drop(struct dispatch *dispatch, struct message *message) {
 }
 
 static void dispatch_took(struct dispatch *dispatch, struct message *message) {
-	delivered_add(dispatch->delivered, message->registration->number, slice_of(message->version));
+	delivered_add(dispatch->delivered, message->registration->number, slice_of(message->channel),
+		slice_of(message->version));
 	registrations_note_push(dispatch->options.registrations, message->registration, true);
 	dispatch_ack(dispatch, message);
 	dispatch_drop(dispatch, message);

@@ -1,17 +1,21 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Dispatch: acknowledged when taken, kept on the disk when not, never twice. */
+#include "common/file.h"
 #include "tests/unit/distributor/fake_link.h"
 #include "tests/unit/distributor/world.h"
 #include <dirent.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 /* cmocka wants the above first */
 #include <cmocka.h>
 
 #define RELAY "ws://relay.example/"
 #define UAID "0123456789abcdef0123456789abcdef"
+#define OTHER "ws://other.example/"
+#define OTHER_UAID "fedcba9876543210fedcba9876543210"
 
 static struct link *begin(struct world *world) {
 	char *error = NULL;
@@ -102,6 +106,77 @@ static void what_comes_again_is_not_delivered_again(void **state) {
 	fake_link_notify(link, name, "v1", "one");
 	assert_int_equal(fake_link_acks(link), 1);
 	assert_int_equal(world_count(&world, "push T one"), 0);
+	end(&world);
+}
+
+/* A registration that moved hears of both relays, and versions are each relay's own affair. */
+static void equal_versions_of_two_relays_are_two_messages(void **state) {
+	(void)state;
+	struct world world;
+	char *error = NULL, name[40];
+	struct link *link = begin(&world);
+	(void)snprintf(name, sizeof name, "%s", add_app(&world, "T", "org.app"));
+	assert_non_null(accounts_move(world.accounts, OTHER, &error));
+	registrations_move(world.registrations);
+	struct link *other = fake_link_find(OTHER);
+	fake_link_greet(other, OTHER_UAID, 0);
+	(void)fake_link_answer_all(other);
+	const struct registration *registration =
+		registrations_find(world.registrations, REGISTRATION_APP, slice_of("T"));
+	WORLD_WAIT(&world, registration->is_announced && world.held_count == 0);
+	const char *channel = registration->channel->name;
+	assert_string_not_equal(channel, name);
+
+	/* one waits for its app when the other comes */
+	world.is_silent = true;
+	fake_link_notify(link, name, "v1", "old");
+	fake_link_notify(other, channel, "v1", "new");
+	world.is_silent = false;
+	WORLD_WAIT(&world, fake_link_acks(link) == 1 && fake_link_acks(other) == 1);
+	assert_int_equal(world_count(&world, "push T old"), 1);
+	assert_int_equal(world_count(&world, "push T new"), 1);
+
+	/* one was taken when the other comes */
+	fake_link_notify(other, channel, "v2", "newer");
+	WORLD_WAIT(&world, fake_link_acks(other) == 2);
+	fake_link_notify(link, name, "v2", "older");
+	WORLD_WAIT(&world, fake_link_acks(link) == 2);
+	assert_int_equal(world_count(&world, "push T older"), 1);
+
+	/* and again each is known */
+	fake_link_notify(link, name, "v1", "old");
+	fake_link_notify(other, channel, "v2", "newer");
+	assert_int_equal(fake_link_acks(link), 3);
+	assert_int_equal(fake_link_acks(other), 3);
+	assert_int_equal(world_count(&world, "push T old"), 1);
+	assert_int_equal(world_count(&world, "push T newer"), 1);
+	end(&world);
+}
+
+/* Its hashes mean something else: rather a message twice than one dropped. */
+static void what_another_format_remembers_counts_for_nothing(void **state) {
+	(void)state;
+	struct world world;
+	char dir[64], name[40], path[96], *data = NULL;
+	size_t bytes = 0;
+	struct link *link = begin(&world);
+	(void)snprintf(name, sizeof name, "%s", add_app(&world, "T", "org.app"));
+	fake_link_notify(link, name, "v1", "one");
+	WORLD_WAIT(&world, fake_link_acks(link) == 1);
+	(void)snprintf(dir, sizeof dir, "%s", world.dir);
+	world_close(&world);
+	(void)snprintf(path, sizeof path, "%s/delivered.json", dir);
+	assert_int_equal(file_read(path, 4096, &data, &bytes), 0);
+	assert_non_null(strstr(data, "\"format\":2"));
+	memcpy(strstr(data, "\"format\":2"), "\"format\":1", strlen("\"format\":1"));
+	assert_int_equal(file_replace(path, data, bytes, 0600), 0);
+	free(data);
+	world_open(&world, dir);
+	link = fake_link_find(RELAY);
+	fake_link_greet(link, UAID, 0);
+	fake_link_notify(link, name, "v1", "one");
+	WORLD_WAIT(&world, fake_link_acks(link) == 1);
+	assert_int_equal(world_count(&world, "push T one"), 1);
 	end(&world);
 }
 
@@ -243,6 +318,8 @@ int main(void) {
 		cmocka_unit_test(acknowledged_only_when_taken),
 		cmocka_unit_test(one_at_a_time_in_order),
 		cmocka_unit_test(what_comes_again_is_not_delivered_again),
+		cmocka_unit_test(equal_versions_of_two_relays_are_two_messages),
+		cmocka_unit_test(what_another_format_remembers_counts_for_nothing),
 		cmocka_unit_test(a_dead_app_delays_nobody),
 		cmocka_unit_test(an_app_that_appears_gets_all_at_once),
 		cmocka_unit_test(what_waits_long_goes_to_the_journal),
