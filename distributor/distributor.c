@@ -171,8 +171,8 @@ static void distributor_on_entered(struct account *account, enum link_state stat
 	if (state == LINK_UP || state == LINK_OFFLINE || state == LINK_WAITING ||
 		state == LINK_REFUSED || state == LINK_STOPPED) { /* what lasts */
 		history_add(d->history, link_state_name(state), 0, NULL, 0, status.reason);
-		control_changed(d->control);
 	}
+	control_changed(d->control);
 }
 
 static void distributor_on_greeted(
@@ -249,6 +249,7 @@ static void distributor_apply_power(struct distributor *d) {
 static void distributor_set_urgency(struct distributor *d, enum urgency min) {
 	d->min_urgency = d->config->min_urgency > 0 ? (enum urgency)(d->config->min_urgency - 1) : min;
 	accounts_set_urgency(d->accounts, d->min_urgency);
+	control_changed(d->control);
 }
 
 static void distributor_on_power(const struct power_state *state, enum urgency min, void *ctx) {
@@ -416,7 +417,7 @@ static enum distributor_result distributor_open_bus(struct distributor *d) {
 	int result = unifiedpush_open(&options, &d->unifiedpush);
 	if (result == -EEXIST) {
 		log_error("another distributor already runs on this session bus name=%s", UNIFIEDPUSH_NAME);
-		return DISTRIBUTOR_NAME_TAKEN;
+		return DISTRIBUTOR_OTHER_RUNS;
 	}
 	if (result < 0) {
 		log_error("the session bus does not let us serve apps error=\"%s\"", strerror(-result));
@@ -425,23 +426,16 @@ static enum distributor_result distributor_open_bus(struct distributor *d) {
 	return DISTRIBUTOR_OK;
 }
 
-/* On a connection of its own; apps are served without it, too. */
-static void distributor_open_control(struct distributor *d) {
+/* On a connection of its own. 0 or negative errno; apps are served without it, too. */
+static int distributor_open_control(struct distributor *d) {
 	if (!d->session_bus) {
-		return;
+		return 0;
 	}
 	int result = bus_open(
 		d->loop, BUS_SESSION, "bellwire-control", distributor_on_bus_lost, d, &d->control_bus);
 	struct control_options options = {
 		.bus = d->control_bus, .alarms = d->alarms, .distributor = d, .history = d->history};
-	if (result >= 0) {
-		result = control_open(&options, &d->control);
-	}
-	if (result < 0) {
-		log_warn(
-			"the management interface is not there error=\"%s\": `bellwire status` will not work",
-			strerror(-result));
-	}
+	return result < 0 ? result : control_open(&options, &d->control);
 }
 
 static bool distributor_connect_bus(struct distributor *d) {
@@ -458,15 +452,18 @@ static bool distributor_connect_bus(struct distributor *d) {
 	return result >= 0;
 }
 
-static bool distributor_lock(struct distributor *d) {
+static enum distributor_result distributor_lock(struct distributor *d) {
 	d->lock = state_lock(d->config->state_dir);
 	if (d->lock == -EBUSY) {
 		log_error("another distributor uses %s", d->config->state_dir);
-	} else if (d->lock < 0) {
+		return DISTRIBUTOR_OTHER_RUNS;
+	}
+	if (d->lock < 0) {
 		log_error("%s cannot be used error=\"%s\"; set state_dir to a directory of yours",
 			d->config->state_dir, strerror(-d->lock));
+		return DISTRIBUTOR_FAILED;
 	}
-	return d->lock >= 0;
+	return DISTRIBUTOR_OK;
 }
 
 /* Nothing comes of it before the loop runs, when all is in its place. */
@@ -481,7 +478,12 @@ static void distributor_start_links(struct distributor *d) {
 	}
 }
 
-static void distributor_start(struct distributor *d) {
+static void distributor_start(struct distributor *d, int control_result) {
+	if (control_result < 0) {
+		log_warn(
+			"the management interface is not there error=\"%s\": `bellwire status` will not work",
+			strerror(-control_result));
+	}
 	distributor_apply_power(d);
 	registrations_start(d->registrations);
 	dispatch_start(d->dispatch);
@@ -490,8 +492,9 @@ static void distributor_start(struct distributor *d) {
 
 static enum distributor_result distributor_open(
 	struct distributor *d, const struct hooks_config *hooks) {
-	if (!distributor_lock(d) || !distributor_connect_bus(d)) {
-		return DISTRIBUTOR_FAILED;
+	enum distributor_result result = distributor_lock(d);
+	if (result != DISTRIBUTOR_OK || !distributor_connect_bus(d)) {
+		return result != DISTRIBUTOR_OK ? result : DISTRIBUTOR_FAILED;
 	}
 	d->notify = notify_open(d->session_bus);
 	distributor_open_surroundings(d);
@@ -510,10 +513,10 @@ static enum distributor_result distributor_open(
 	}
 	distributor_start_links(d);
 	d->hooks = hooks_open(&options);
-	distributor_open_control(d);
-	enum distributor_result result = distributor_open_bus(d);
+	int control_result = distributor_open_control(d);
+	result = distributor_open_bus(d);
 	if (result == DISTRIBUTOR_OK) {
-		distributor_start(d);
+		distributor_start(d, control_result);
 	}
 	return result;
 }
@@ -630,6 +633,7 @@ bool distributor_move(struct distributor *d, const char *url, char **out_error) 
 	registrations_move(d->registrations);
 	registrations_touch(d->registrations);
 	distributor_update_status(d);
+	control_changed(d->control);
 	return true;
 }
 

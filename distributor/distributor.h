@@ -16,7 +16,7 @@ struct distributor;
 enum distributor_result {
 	DISTRIBUTOR_OK,
 	DISTRIBUTOR_FAILED, /* said in the log */
-	DISTRIBUTOR_NAME_TAKEN, /* another one runs on this bus: no use to start again */
+	DISTRIBUTOR_OTHER_RUNS, /* on this bus or in this directory: no use to start again */
 };
 
 /* config and hooks outlive it. On success everything is served, the relay being connected to. */

@@ -8,8 +8,8 @@
 #include <string.h>
 #include <systemd/sd-daemon.h>
 
-/* 4: another one serves this bus; the unit does not start it again. */
-enum { EXIT_GOOD, EXIT_BAD, EXIT_USAGE, EXIT_NAME_TAKEN = 4 };
+/* 4: another one runs already; the unit does not start it again. */
+enum { EXIT_GOOD, EXIT_BAD, EXIT_USAGE, EXIT_OTHER_RUNS = 4 };
 
 static const char main_usage[] =
 	"usage: bellwire-distributor [--relay URL] [OPTION...]\n"
@@ -55,8 +55,8 @@ static int main_run(const struct config *config, const struct hooks_config *hook
 	case DISTRIBUTOR_FAILED:
 		status = EXIT_BAD;
 		break;
-	case DISTRIBUTOR_NAME_TAKEN:
-		status = EXIT_NAME_TAKEN;
+	case DISTRIBUTOR_OTHER_RUNS:
+		status = EXIT_OTHER_RUNS;
 		break;
 	}
 	distributor_destroy(distributor);

@@ -335,23 +335,32 @@ static int control_get(sd_bus *bus, const char *path, const char *interface, con
 	return sd_bus_message_append(reply, "b", (int)distributor_is_paused(distributor));
 }
 
-#define CONTROL_METHOD(name, in, out, handler)                                                     \
-	SD_BUS_METHOD(name, in, out, handler, SD_BUS_VTABLE_UNPRIVILEGED)
 #define CONTROL_PROPERTY(name, type, flags) SD_BUS_PROPERTY(name, type, control_get, 0, flags)
 
 static const sd_bus_vtable control_vtable[] = {
 	SD_BUS_VTABLE_START(0),
-	CONTROL_METHOD("Status", "", "a{sv}", control_on_status),
-	CONTROL_METHOD("List", "", "aa{sv}", control_on_list),
-	CONTROL_METHOD("Log", "", "aa{sv}", control_on_log),
-	CONTROL_METHOD("Register", "sa{sv}", "a{sv}", control_on_register),
-	CONTROL_METHOD("Unregister", "u", "", control_on_unregister),
-	CONTROL_METHOD("Block", "ub", "", control_on_block),
-	CONTROL_METHOD("Listen", "s", "", control_on_listen),
-	CONTROL_METHOD("Pause", "", "", control_on_pause),
-	CONTROL_METHOD("Resume", "", "", control_on_resume),
-	CONTROL_METHOD("Reconnect", "", "", control_on_reconnect),
-	CONTROL_METHOD("Move", "s", "", control_on_move),
+	SD_BUS_METHOD_WITH_ARGS("Status", SD_BUS_NO_ARGS, SD_BUS_RESULT("a{sv}", status),
+		control_on_status, SD_BUS_VTABLE_UNPRIVILEGED),
+	SD_BUS_METHOD_WITH_ARGS("List", SD_BUS_NO_ARGS, SD_BUS_RESULT("aa{sv}", registrations),
+		control_on_list, SD_BUS_VTABLE_UNPRIVILEGED),
+	SD_BUS_METHOD_WITH_ARGS("Log", SD_BUS_NO_ARGS, SD_BUS_RESULT("aa{sv}", events), control_on_log,
+		SD_BUS_VTABLE_UNPRIVILEGED),
+	SD_BUS_METHOD_WITH_ARGS("Register", SD_BUS_ARGS("s", name, "a{sv}", options),
+		SD_BUS_RESULT("a{sv}", registration), control_on_register, SD_BUS_VTABLE_UNPRIVILEGED),
+	SD_BUS_METHOD_WITH_ARGS("Unregister", SD_BUS_ARGS("u", number), SD_BUS_NO_RESULT,
+		control_on_unregister, SD_BUS_VTABLE_UNPRIVILEGED),
+	SD_BUS_METHOD_WITH_ARGS("Block", SD_BUS_ARGS("u", number, "b", blocked), SD_BUS_NO_RESULT,
+		control_on_block, SD_BUS_VTABLE_UNPRIVILEGED),
+	SD_BUS_METHOD_WITH_ARGS("Listen", SD_BUS_ARGS("s", name), SD_BUS_NO_RESULT, control_on_listen,
+		SD_BUS_VTABLE_UNPRIVILEGED),
+	SD_BUS_METHOD_WITH_ARGS(
+		"Pause", SD_BUS_NO_ARGS, SD_BUS_NO_RESULT, control_on_pause, SD_BUS_VTABLE_UNPRIVILEGED),
+	SD_BUS_METHOD_WITH_ARGS(
+		"Resume", SD_BUS_NO_ARGS, SD_BUS_NO_RESULT, control_on_resume, SD_BUS_VTABLE_UNPRIVILEGED),
+	SD_BUS_METHOD_WITH_ARGS("Reconnect", SD_BUS_NO_ARGS, SD_BUS_NO_RESULT, control_on_reconnect,
+		SD_BUS_VTABLE_UNPRIVILEGED),
+	SD_BUS_METHOD_WITH_ARGS("Move", SD_BUS_ARGS("s", url), SD_BUS_NO_RESULT, control_on_move,
+		SD_BUS_VTABLE_UNPRIVILEGED),
 	CONTROL_PROPERTY("State", "s", SD_BUS_VTABLE_PROPERTY_EMITS_CHANGE),
 	CONTROL_PROPERTY("StateSince", "x", SD_BUS_VTABLE_PROPERTY_EMITS_CHANGE),
 	CONTROL_PROPERTY("LastError", "s", SD_BUS_VTABLE_PROPERTY_EMITS_CHANGE),

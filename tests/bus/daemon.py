@@ -1,11 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """The real bellwire-distributor on the private bus, with a real relay."""
 
+import json
 import os
 import pathlib
 
 import dbus
 from harness.process import Process, wait_until
+from harness.tool import run_tool
 from session import NAME
 
 REPOSITORY = pathlib.Path(__file__).resolve().parents[2]
@@ -49,9 +51,20 @@ class Daemon:
 
     def reconnect(self):
         """An attempt now, whatever the link waits for."""
-        self.watcher.call_blocking(
-            "org.bellwire.Distributor", "/org/bellwire/Distributor", "org.bellwire.Distributor", "Reconnect", "", ()
-        )
+        self.manage("Reconnect")
+
+    def manage(self, member, signature="", *arguments):
+        """Calls the management interface."""
+        name = "org.bellwire.Distributor"
+        return self.watcher.call_blocking(name, "/org/bellwire/Distributor", name, member, signature, arguments)
+
+    def tool(self, *words):
+        """`bellwire` in this session."""
+        return run_tool(*words, env=self.session.env)
+
+    def status(self):
+        """`bellwire status --json`."""
+        return json.loads(self.tool("status", "--json").stdout)
 
     def stop(self):
         status = self.process.terminate()

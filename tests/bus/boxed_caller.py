@@ -1,0 +1,50 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Calls the management interface from inside of a sandbox: connects, moves to the root that is named, calls."""
+
+import json
+import os
+import sys
+
+import dbus
+import dbus.bus
+import dbus.lowlevel
+
+NAME = "org.bellwire.Distributor"
+PATH = "/org/bellwire/Distributor"
+PROPERTIES = "org.freedesktop.DBus.Properties"
+CALLS = [
+    (NAME, "Status", ""),
+    (NAME, "List", ""),
+    (NAME, "Log", ""),
+    (NAME, "Register", "sa{sv}", "door", {}),
+    (NAME, "Unregister", "u", 1),
+    (NAME, "Block", "ub", 1, True),
+    (NAME, "Listen", "s", ""),
+    (NAME, "Pause", ""),
+    (NAME, "Resume", ""),
+    (NAME, "Reconnect", ""),
+    (NAME, "Move", "s", "no URL"),
+    (PROPERTIES, "GetAll", "s", NAME),
+    (PROPERTIES, "Get", "ss", NAME, "RelayUrl"),
+]
+
+
+def answer_of(bus, interface, member, signature, *arguments):
+    message = dbus.lowlevel.MethodCallMessage(NAME, PATH, interface, member)
+    if signature:
+        message.append(*arguments, signature=signature)
+    try:
+        bus.send_message_with_reply_and_block(message, 10)
+        return "answered"
+    except dbus.DBusException as error:
+        return error.get_dbus_name()
+
+
+def main():
+    bus = dbus.bus.BusConnection(os.environ["DBUS_SESSION_BUS_ADDRESS"])
+    os.chroot(sys.argv[1])
+    print(json.dumps({" ".join(call[:2]): answer_of(bus, *call) for call in CALLS}))
+
+
+if __name__ == "__main__":
+    main()
