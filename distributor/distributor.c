@@ -12,6 +12,7 @@
 #include "distributor/bus/unifiedpush.h"
 #include "distributor/disk.h"
 #include "distributor/link/heartbeat.h"
+#include "distributor/link/websocket_library.h"
 #include "distributor/monitor/network.h"
 #include "distributor/monitor/power.h"
 #include "distributor/state.h"
@@ -34,6 +35,7 @@ struct distributor {
 	struct disk *disk;
 	struct state_file *state;
 	struct heartbeats *heartbeats;
+	struct websocket_library *library;
 	struct bus *session_bus, *control_bus, *system_bus;
 	struct network *network;
 	struct power *power;
@@ -342,6 +344,17 @@ static void distributor_open_surroundings(struct distributor *d) {
 	}
 }
 
+static bool distributor_open_library(struct distributor *d) {
+	CLEANUP_FREE char *error = NULL;
+	struct websocket_library_options options = {
+		.loop = d->loop, .ca_file = d->config->ca_file, .insecure = d->config->insecure};
+	d->library = websocket_library_create(&options, &error);
+	if (!d->library) {
+		log_error("no relay can be reached: %s", error);
+	}
+	return d->library != NULL;
+}
+
 static bool distributor_open_core(struct distributor *d) {
 	CLEANUP_FREE char *path = state_path(d->config->state_dir);
 	CLEANUP_FREE char *heartbeats = mem_printf("%s/heartbeats.json", d->config->state_dir);
@@ -351,8 +364,7 @@ static bool distributor_open_core(struct distributor *d) {
 	struct accounts_options accounts = {
 		.link = {.loop = d->loop,
 			.alarms = d->alarms,
-			.ca_file = d->config->ca_file,
-			.insecure = d->config->insecure,
+			.library = d->library,
 			.use_proxy = d->config->use_proxy,
 			.network = d->network,
 			.heartbeats = d->heartbeats},
@@ -498,7 +510,7 @@ static enum distributor_result distributor_open(
 	}
 	d->notify = notify_open(d->session_bus);
 	distributor_open_surroundings(d);
-	if (!distributor_open_core(d)) {
+	if (!distributor_open_library(d) || !distributor_open_core(d)) {
 		return DISTRIBUTOR_FAILED;
 	}
 	struct hooks_options options = {.loop = d->loop,
@@ -561,6 +573,7 @@ void distributor_destroy(struct distributor *d) {
 	dispatch_destroy(d->dispatch);
 	accounts_destroy(d->accounts);
 	state_file_destroy(d->state);
+	websocket_library_destroy(d->library);
 	heartbeats_close(d->heartbeats);
 	power_close(d->power);
 	network_close(d->network);

@@ -5,6 +5,7 @@
 #include "common/cleanup.h"
 #include "common/mem.h"
 #include "distributor/ctl/commands.h"
+#include "distributor/link/tls_client.h"
 #include "distributor/link/tls_error.h"
 #include <assert.h>
 #include <errno.h>
@@ -142,15 +143,10 @@ static int http_client_on_certificate(int is_good, X509_STORE_CTX *store) {
 static bool http_client_tls_prepare(struct http_client *client) {
 	const struct http_client_request *request = client->request;
 	const char *host = request->url->host;
-	client->tls_context = SSL_CTX_new(TLS_client_method());
-	if (!client->tls_context ||
-		SSL_CTX_set_min_proto_version(client->tls_context, TLS1_2_VERSION) != 1) {
-		return http_client_fail(client, mem_strdup("OpenSSL cannot set up TLS"));
-	}
-	if (request->ca_file ? SSL_CTX_load_verify_file(client->tls_context, request->ca_file) != 1
-						 : SSL_CTX_set_default_verify_paths(client->tls_context) != 1) {
-		return http_client_fail(client, mem_printf("no certificates in %s",
-											request->ca_file ? request->ca_file : "the system"));
+	char *error = NULL;
+	client->tls_context = tls_client_create(request->ca_file, &error);
+	if (!client->tls_context) {
+		return http_client_fail(client, error);
 	}
 	SSL_CTX_set_verify(client->tls_context, request->insecure ? SSL_VERIFY_NONE : SSL_VERIFY_PEER,
 		request->insecure ? NULL : http_client_on_certificate);

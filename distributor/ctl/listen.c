@@ -531,14 +531,16 @@ static int listen_run(struct listen *listen) {
 	if (!listen->loop) {
 		return command_fail("no event loop: %s", strerror(errno));
 	}
-	struct websocket_client_options options = {
+	struct websocket_library_options options = {
 		.loop = listen->loop,
-		.url = listen->options->relay,
 		.ca_file = listen->options->ca,
 		.insecure = listen->options->insecure,
 	};
-	listen->client = websocket_client_create(&options, &error);
+	struct websocket_library *library = websocket_library_create(&options, &error);
+	listen->client =
+		library ? websocket_client_create(library, listen->options->relay, &error) : NULL;
 	if (!listen->client) {
+		websocket_library_destroy(library);
 		ev_loop_destroy(listen->loop);
 		return command_fail("%s", error);
 	}
@@ -548,6 +550,7 @@ static int listen_run(struct listen *listen) {
 	(void)ev_run(listen->loop, 0);
 	websocket_destroy(listen->websocket);
 	websocket_client_destroy(listen->client);
+	websocket_library_destroy(library);
 	ev_loop_destroy(listen->loop);
 	return listen->status;
 }

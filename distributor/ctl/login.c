@@ -11,6 +11,7 @@
 #include "distributor/ctl/daemon.h"
 #include "distributor/link/heartbeat.h"
 #include "distributor/link/link.h"
+#include "distributor/link/websocket_library.h"
 #include <errno.h>
 #include <getopt.h>
 #include <spawn.h>
@@ -115,11 +116,13 @@ static int login_check(const struct login_options *options) {
 	struct login_check check = {.loop = ev_loop_new(EVBACKEND_EPOLL | EVFLAG_NOENV)};
 	struct alarms *alarms = alarms_create(check.loop);
 	struct heartbeats *heartbeats = heartbeats_open(NULL);
+	struct websocket_library_options trust = {
+		.loop = check.loop, .ca_file = options->ca, .insecure = options->insecure};
+	struct websocket_library *library = websocket_library_create(&trust, &error);
 	struct link_options link = {.loop = check.loop,
 		.alarms = alarms,
+		.library = library,
 		.url = options->url,
-		.ca_file = options->ca,
-		.insecure = options->insecure,
 		.use_proxy = true,
 		.heartbeats = heartbeats,
 		.events = &events,
@@ -128,7 +131,7 @@ static int login_check(const struct login_options *options) {
 	int64_t began_ms = clock_mono_ms();
 	int result;
 	ev_timer_init(&timeout, login_on_timeout, LOGIN_CHECK_SEC, 0.);
-	check.link = link_create(&link, &error);
+	check.link = library ? link_create(&link, &error) : NULL;
 	if (check.link) {
 		link_start(check.link);
 		ev_timer_start(check.loop, &timeout);
@@ -139,6 +142,7 @@ static int login_check(const struct login_options *options) {
 		result = command_fail("%s", error);
 	}
 	link_destroy(check.link);
+	websocket_library_destroy(library);
 	heartbeats_close(heartbeats);
 	alarms_destroy(alarms);
 	ev_loop_destroy(check.loop);

@@ -382,13 +382,8 @@ static void link_choose_proxy(struct link *link) {
 }
 
 struct link *link_create(const struct link_options *options, char **out_error) {
-	struct websocket_client_options client_options = {
-		.loop = options->loop,
-		.url = options->url,
-		.ca_file = options->ca_file,
-		.insecure = options->insecure,
-	};
-	struct websocket_client *client = websocket_client_create(&client_options, out_error);
+	struct websocket_client *client =
+		websocket_client_create(options->library, options->url, out_error);
 	if (!client) {
 		return NULL;
 	}

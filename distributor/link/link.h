@@ -44,6 +44,7 @@ enum link_thrift { LINK_RELIABLE, LINK_BALANCED, LINK_THRIFTY };
 
 struct link;
 struct network; /* monitor/network.h */
+struct websocket_library; /* link/websocket_library.h: whom to trust */
 struct heartbeats; /* link/heartbeat.h: intervals learned per network, shared by all links */
 
 struct link_greeting {
@@ -76,10 +77,9 @@ struct link_events {
 struct link_options {
 	struct ev_loop *loop;
 	struct alarms *alarms;
+	struct websocket_library *library; /* on the same loop; outlives the link */
 	const char *url; /* ws, wss, http, https, with an invite's path or without; copied */
 	const char *uaid; /* NULL: a new device; copied */
-	const char *ca_file; /* NULL: the system's certificates */
-	bool insecure; /* any certificate */
 	bool use_proxy; /* https_proxy, http_proxy, all_proxy, no_proxy of the environment */
 	struct network *network; /* NULL: no view of the machine's paths (every attempt is made) */
 	struct heartbeats *heartbeats;

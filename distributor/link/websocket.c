@@ -18,10 +18,6 @@
 enum {
 	WEBSOCKET_RX_BYTES = 4096,
 	WEBSOCKET_KEEP_BYTES = 16384, /* a receive buffer that grew beyond is given back */
-	WEBSOCKET_FDS = 16, /* the library's tables; by default they grow with RLIMIT_NOFILE */
-	WEBSOCKET_QUIET_ROUNDS = 3,
-	WEBSOCKET_ROUNDS_MAX = 32,
-	WEBSOCKET_DESTROYS_MAX = 3,
 };
 
 struct websocket_frame {
@@ -31,22 +27,13 @@ struct websocket_frame {
 	unsigned char data[]; /* LWS_PRE bytes, then the payload */
 };
 
-/*
- * libwebsockets gets a loop of its own, embedded in ours: every context keeps a timer that fires
- * each 30 s for servers' sake, and inside that loop it rests until a socket stirs. What we need to
- * happen in time has timers of ours.
- */
 struct websocket_client {
-	struct ev_loop *loop, *inner;
-	ev_embed embed;
-	ev_timer serve; /* runs the inner loop soon */
-	unsigned int callbacks; /* counts the library's, to see whether it came to rest */
-	bool is_serving;
+	struct websocket_library *library;
+	struct ev_loop *loop;
+	struct lws_vhost *vhost;
 	char *url_text, *path, *host_header;
 	char *proxied_host; /* an IPv6 address in brackets, as CONNECT wants it */
 	struct url url;
-	bool insecure;
-	struct lws_context *context;
 	struct list websockets; /* struct websocket::link */
 };
 
@@ -65,46 +52,6 @@ struct websocket {
 	unsigned int busy; /* calls of events under way: it is not freed within */
 	bool is_starting, is_open, is_closing, is_ended, is_destroyed;
 };
-
-/* ---- the inner loop ----------------------------------------------------------------------------
- */
-
-/* libwebsockets works in steps: what one round has read is dealt with in the next, when idle. */
-static void websocket_client_serve(struct websocket_client *client) {
-	if (client->is_serving) {
-		return;
-	}
-	client->is_serving = true;
-	int quiet = 0;
-	for (int i = 0; i < WEBSOCKET_ROUNDS_MAX && quiet < WEBSOCKET_QUIET_ROUNDS; i++) {
-		unsigned int before = client->callbacks;
-		(void)ev_run(client->inner, EVRUN_NOWAIT);
-		quiet = client->callbacks == before ? quiet + 1 : 0;
-	}
-	client->is_serving = false;
-	if (quiet < WEBSOCKET_QUIET_ROUNDS) {
-		ev_timer_start(client->loop, &client->serve); /* others get a turn */
-	}
-}
-
-static void websocket_on_embed(struct ev_loop *loop, ev_embed *embed, int events) {
-	(void)loop;
-	(void)events;
-	websocket_client_serve(embed->data);
-}
-
-static void websocket_on_serve(struct ev_loop *loop, ev_timer *timer, int events) {
-	(void)loop;
-	(void)events;
-	websocket_client_serve(timer->data);
-}
-
-static void websocket_client_stir(struct websocket_client *client) {
-	if (!ev_is_active(&client->serve)) {
-		ev_timer_set(&client->serve, 0., 0.);
-		ev_timer_start(client->loop, &client->serve);
-	}
-}
 
 /* ---- the end -----------------------------------------------------------------------------------
  */
@@ -143,8 +90,8 @@ static void websocket_kill(struct websocket *websocket) {
 		lws_set_timeout(websocket->wsi, PENDING_TIMEOUT_USER_REASON_BASE, LWS_TO_KILL_ASYNC);
 		websocket->wsi = NULL;
 		/* it looks at its timers after an event only */
-		lws_cancel_service(websocket->client->context);
-		websocket_client_stir(websocket->client);
+		lws_cancel_service(websocket_library_context(websocket->client->library));
+		websocket_library_stir(websocket->client->library);
 	}
 }
 
@@ -353,7 +300,7 @@ static int websocket_check_certificate(
 	int code = X509_STORE_CTX_get_error(store);
 	X509 *certificate = X509_STORE_CTX_get_current_cert(store);
 	const char *host = websocket->client->url.host;
-	if (is_good || websocket->client->insecure) {
+	if (is_good || websocket_library_is_insecure(websocket->client->library)) {
 		return 0;
 	}
 	if (code == X509_V_ERR_HOSTNAME_MISMATCH && tls_host_is_address(host) &&
@@ -373,7 +320,7 @@ static int websocket_on_event(
 		return event == LWS_CALLBACK_CLIENT_WRITEABLE || event == LWS_CALLBACK_CLIENT_RECEIVE ? -1
 																							  : 0;
 	}
-	websocket->client->callbacks++;
+	websocket_library_heard(websocket->client->library);
 	switch (event) {
 	case LWS_CALLBACK_OPENSSL_PERFORM_SERVER_CERT_VERIFICATION:
 		return websocket_check_certificate(websocket, user, len != 0);
@@ -413,31 +360,8 @@ static const lws_retry_bo_t websocket_no_pings; /* zeroes: our owner asks for si
 /* ---- create and destroy ------------------------------------------------------------------------
  */
 
-static bool websocket_client_create_context(struct websocket_client *client, const char *ca_file) {
-	void *loops[] = {client->inner};
-	struct lws_context_creation_info info = {
-		.port = CONTEXT_PORT_NO_LISTEN,
-		.protocols = websocket_protocols,
-		.options = LWS_SERVER_OPTION_LIBEV | LWS_SERVER_OPTION_DO_SSL_GLOBAL_INIT,
-		.foreign_loops = loops,
-		.pcontext = &client->context,
-		.gid = (gid_t)-1,
-		.uid = (uid_t)-1,
-		.retry_and_idle_policy = &websocket_no_pings,
-		.client_ssl_ca_filepath = ca_file,
-		.timeout_secs = 4 * WEBSOCKET_OPEN_MS / 1000, /* ours end first */
-		.fd_limit_per_thread = WEBSOCKET_FDS,
-		.http_proxy_address = "none:0", /* or it takes $http_proxy by itself */
-	};
-	client->context = lws_create_context(&info);
-	return client->context != NULL;
-}
-
-static void websocket_client_prepare(
-	struct websocket_client *client, const struct websocket_client_options *options) {
+static void websocket_client_prepare(struct websocket_client *client) {
 	const struct url *url = &client->url;
-	client->loop = options->loop;
-	client->insecure = options->insecure;
 	client->path =
 		mem_printf("%.*s%s%.*s", (int)url->path.len, url->path.data, url->query.len > 0 ? "?" : "",
 			(int)url->query.len, url->query.len > 0 ? url->query.data : "");
@@ -446,36 +370,27 @@ static void websocket_client_prepare(
 							  ? mem_printf("%s%s%s", open, url->host, close)
 							  : mem_printf("%s%s%s:%u", open, url->host, close, url->port);
 	client->proxied_host = mem_printf("%s%s%s", open, url->host, close);
-	client->inner = ev_loop_new(EVBACKEND_EPOLL | EVFLAG_NOENV);
 }
 
 struct websocket_client *websocket_client_create(
-	const struct websocket_client_options *options, char **out_error) {
+	struct websocket_library *library, const char *url, char **out_error) {
 	struct websocket_client *client = mem_zalloc(sizeof *client);
 	list_init(&client->websockets);
-	ev_timer_init(&client->serve, websocket_on_serve, 0., 0.);
-	client->serve.data = client;
-	client->url_text = mem_strdup(options->url);
+	client->library = library;
+	client->loop = websocket_library_loop(library);
+	client->url_text = mem_strdup(url);
 	if (!url_parse(slice_of(client->url_text), &client->url)) {
-		*out_error = mem_printf("%s is no ws, wss, http or https URL", options->url);
+		*out_error = mem_printf("%s is no ws, wss, http or https URL", url);
 		websocket_client_destroy(client);
 		return NULL;
 	}
-	websocket_client_prepare(client, options);
-	lws_set_log_level(0, NULL); /* what matters arrives as events */
-	if (!client->inner || !websocket_client_create_context(client, options->ca_file)) {
-		*out_error =
-			options->ca_file
-				? mem_printf(
-					  "libwebsockets cannot start; does %s hold certificates?", options->ca_file)
-				: mem_strdup("libwebsockets cannot start (is its libev module installed?)");
+	client->vhost = websocket_library_take_vhost(
+		library, url_is_secure(&client->url), websocket_protocols, out_error);
+	if (!client->vhost) {
 		websocket_client_destroy(client);
 		return NULL;
 	}
-	ev_embed_init(&client->embed, websocket_on_embed, client->inner);
-	client->embed.data = client;
-	ev_embed_start(client->loop, &client->embed);
-	websocket_client_stir(client);
+	websocket_client_prepare(client);
 	return client;
 }
 
@@ -484,19 +399,7 @@ void websocket_client_destroy(struct websocket_client *client) {
 		return;
 	}
 	assert(list_is_empty(&client->websockets));
-	if (client->loop) {
-		ev_timer_stop(client->loop, &client->serve);
-		if (ev_is_active(&client->embed)) {
-			ev_embed_stop(client->loop, &client->embed);
-		}
-	}
-	/* newer libraries take two calls beside a loop of ours; the last one clears the pointer */
-	for (int i = 0; client->context && i < WEBSOCKET_DESTROYS_MAX; i++) {
-		lws_context_destroy(client->context);
-	}
-	if (client->inner) {
-		ev_loop_destroy(client->inner);
-	}
+	websocket_library_give_vhost(client->library, client->vhost);
 	free(client->proxied_host);
 	free(client->host_header);
 	free(client->path);
@@ -511,12 +414,13 @@ const struct url *websocket_client_url(const struct websocket_client *client) {
 static void websocket_connect(struct websocket *websocket, const char *address) {
 	const struct websocket_client *client = websocket->client;
 	int flags = url_is_secure(&client->url) ? LCCSCF_USE_SSL : 0;
-	if (flags && client->insecure) {
+	if (flags && websocket_library_is_insecure(client->library)) {
 		flags |= LCCSCF_ALLOW_SELFSIGNED | LCCSCF_SKIP_SERVER_CERT_HOSTNAME_CHECK |
 				 LCCSCF_ALLOW_EXPIRED | LCCSCF_ALLOW_INSECURE;
 	}
 	struct lws_client_connect_info info = {
-		.context = client->context,
+		.context = websocket_library_context(client->library),
+		.vhost = client->vhost,
 		.address = address,
 		.port = client->url.port,
 		.path = client->path,
@@ -549,9 +453,9 @@ struct websocket *websocket_open(
 	websocket->deadline.data = websocket;
 	ev_now_update(client->loop);
 	ev_timer_start(client->loop, &websocket->deadline);
-	struct lws_vhost *vhost = lws_get_vhost_by_name(client->context, "default");
 	websocket->is_starting = true;
-	if (lws_set_proxy(vhost, options->proxy ? options->proxy : "none:0") != 0 && options->proxy) {
+	if (lws_set_proxy(client->vhost, options->proxy ? options->proxy : "none:0") != 0 &&
+		options->proxy) {
 		websocket_failed(websocket, NULL, "name and password for the proxy are too long");
 	} else {
 		websocket_connect(websocket, options->proxy		? client->proxied_host
@@ -562,7 +466,7 @@ struct websocket *websocket_open(
 		websocket_failed(websocket, NULL, "the address cannot be used");
 	}
 	websocket->is_starting = false;
-	websocket_client_stir(client);
+	websocket_library_stir(client->library);
 	return websocket;
 }
 
@@ -593,7 +497,7 @@ static void websocket_queue(
 	memcpy(frame->data + LWS_PRE, data, bytes);
 	list_append(&websocket->frames, &frame->link);
 	(void)lws_callback_on_writable(websocket->wsi);
-	websocket_client_stir(websocket->client);
+	websocket_library_stir(websocket->client->library);
 }
 
 void websocket_send(struct websocket *websocket, struct slice text) {
@@ -610,7 +514,7 @@ void websocket_close(struct websocket *websocket) {
 	}
 	websocket->is_closing = true;
 	(void)lws_callback_on_writable(websocket->wsi);
-	websocket_client_stir(websocket->client);
+	websocket_library_stir(websocket->client->library);
 	ev_timer_set(&websocket->deadline, WEBSOCKET_CLOSE_MS / 1000., 0.);
 	ev_now_update(websocket->client->loop);
 	ev_timer_start(websocket->client->loop, &websocket->deadline);

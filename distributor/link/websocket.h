@@ -7,21 +7,16 @@
 #pragma once
 #include "common/slice.h"
 #include "common/url.h"
+#include "distributor/link/websocket_library.h"
 #include <ev.h>
 #include <stdbool.h>
 #include <stdint.h>
 
-/* What all connections to one URL share: the URL, the certificates, the library's context. */
+/* What all connections to one URL share. url: ws, wss, http or https; copied. NULL with a sentence
+ * in *out_error. */
 struct websocket_client;
-struct websocket_client_options {
-	struct ev_loop *loop;
-	const char *url; /* ws, wss, http or https; copied */
-	const char *ca_file; /* NULL: the system's certificates */
-	bool insecure; /* any certificate */
-};
-/* NULL with a sentence in *out_error. */
 struct websocket_client *websocket_client_create(
-	const struct websocket_client_options *options, char **out_error);
+	struct websocket_library *library, const char *url, char **out_error);
 /* After its websockets. NULL is fine. Not from within an event. */
 void websocket_client_destroy(struct websocket_client *client);
 const struct url *websocket_client_url(const struct websocket_client *client);

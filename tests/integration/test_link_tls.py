@@ -97,6 +97,17 @@ def test_an_unknown_authority_and_a_self_signed_one(fake_relay, start_link, tmp_
     link.up()
 
 
+def test_a_ca_file_stands_instead_of_the_systems(fake_relay, start_link, tmp_path, authority):
+    relay = tls_relay(fake_relay, make(tmp_path, ["localhost"], signer=authority[1]))
+    url, system = f"wss://localhost:{relay.port}/", {"SSL_CERT_FILE": str(authority[0])}
+    link = start_link(url, env=system)
+    relay.peer().greet(UAID)
+    link.up()
+    other, _, _ = make(tmp_path, ["other.example"])
+    link = start_link(url, f"ca={other}", env=system)
+    assert "authority that is not trusted" in link.await_state("waiting")["reason"]
+
+
 def test_on_a_network_where_it_never_worked_a_login_page_is_suspected(
     fake_relay, start_link, tmp_path, authority
 ):

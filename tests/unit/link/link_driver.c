@@ -8,6 +8,7 @@
 #include "common/mem.h"
 #include "distributor/link/heartbeat.h"
 #include "distributor/link/link.h"
+#include "distributor/link/websocket_library.h"
 #ifdef LINK_DRIVER_REAL_NETWORK
 #include "distributor/monitor/network.h"
 #else
@@ -241,6 +242,7 @@ int main(int argc, char **argv) {
 	}
 	driver.loop = ev_loop_new(EVBACKEND_EPOLL | EVFLAG_NOENV);
 	driver.alarms = alarms_create(driver.loop);
+	struct websocket_library_options trust = {.loop = driver.loop};
 	struct link_options options = {
 		.loop = driver.loop,
 		.alarms = driver.alarms,
@@ -250,18 +252,20 @@ int main(int argc, char **argv) {
 	};
 	for (int i = 2; i < argc; i++) {
 		options.uaid = (value = driver_option(argv[i], "uaid=")) ? value : options.uaid;
-		options.ca_file = (value = driver_option(argv[i], "ca=")) ? value : options.ca_file;
+		trust.ca_file = (value = driver_option(argv[i], "ca=")) ? value : trust.ca_file;
 		heartbeats = (value = driver_option(argv[i], "heartbeats=")) ? value : heartbeats;
-		options.insecure = options.insecure || strcmp(argv[i], "insecure") == 0;
+		trust.insecure = trust.insecure || strcmp(argv[i], "insecure") == 0;
 		options.use_proxy = options.use_proxy || strcmp(argv[i], "proxy") == 0;
 		if (strcmp(argv[i], "network") == 0) {
 			driver_open_network(&driver);
 		}
 		driver.no_ack = driver.no_ack || strcmp(argv[i], "noack") == 0;
 	}
+	struct websocket_library *library = websocket_library_create(&trust, &error);
 	options.network = driver.network;
+	options.library = library;
 	options.heartbeats = driver.heartbeats = heartbeats_open(heartbeats);
-	driver.link = link_create(&options, &error);
+	driver.link = library ? link_create(&options, &error) : NULL;
 	if (!driver.link) {
 		(void)fprintf(stderr, "%s\n", error);
 		free(error);
@@ -274,6 +278,7 @@ int main(int argc, char **argv) {
 	link_start(driver.link);
 	(void)ev_run(driver.loop, 0);
 	link_destroy(driver.link);
+	websocket_library_destroy(library);
 	if (driver.network) {
 		driver_close_network(&driver);
 	}
