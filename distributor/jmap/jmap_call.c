@@ -164,7 +164,7 @@ struct jmap_sent *jmap_call_send(struct jmap_call *take_call, struct fetcher *fe
 	sent->ctx = ctx;
 	options.url = session->api_url;
 	options.content_type = "application/json";
-	options.accept = "application/json";
+	options.accept = JMAP_ACCEPT;
 	options.body = slice_of(body);
 	options.timeout_ms = options.timeout_ms > 0 ? options.timeout_ms : JMAP_CALL_TIMEOUT_MS;
 	options.max_bytes = JMAP_CALL_ANSWER_MAX;

@@ -137,7 +137,7 @@ static void jmap_find_ask(struct jmap_find *find, const char *url) {
 	struct fetch_auth auth = {
 		.user = find->login, .password = find->password, .bearer = find->bearer};
 	struct fetch_options options = {.url = url,
-		.accept = "application/json",
+		.accept = JMAP_ACCEPT,
 		.auth = &auth,
 		.ca_file = find->ca_file,
 		.is_insecure = find->options.is_insecure,

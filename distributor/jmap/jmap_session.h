@@ -7,6 +7,9 @@
 #include "distributor/jmap/fetch.h"
 #include <jansson.h>
 
+/* The parameter is for Apache James up to 3.8, which speaks an old draft without it. */
+#define JMAP_ACCEPT "application/json; jmapVersion=rfc-8621"
+
 struct jmap_session_account {
 	char *id, *name;
 	bool is_personal, is_read_only, has_mail; /* urn:ietf:params:jmap:mail */

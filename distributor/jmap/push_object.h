@@ -2,7 +2,7 @@
 /*
  * What JMAP servers push (RFC 8620 section 7): decrypted when it came encrypted, with the ways of
  * known servers (push-endpoint.md section 12: base64 text under aes128gcm, several records, no
- * keys), and read strictly. Pure but for the decryption's random-free arithmetic.
+ * keys; Apache James encrypts its PushVerification without saying so), and read strictly. Pure.
  */
 #pragma once
 #include "distributor/dispatch.h"

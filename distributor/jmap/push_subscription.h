@@ -4,7 +4,9 @@
  * register here (with the server's VAPID key, RFC 9749) -> clean up old ones of ours -> create ->
  * wait for the PushVerification -> write the code back -> renew before it expires. What is lost,
  * expired, never verified, or bound to another endpoint or key is made anew; a server that has no
- * room (Stalwart: 15) is told to drop ours first. Keys are the registration's.
+ * room (Stalwart: 15) is told to drop ours first. Keys are the registration's. A
+ * server that refuses them as the RFC has them gets the point as a DER SubjectPublicKeyInfo,
+ * which is what every Apache James wants; it also wants a deviceClientId only once.
  */
 #pragma once
 #include "distributor/alarm.h"

@@ -136,6 +136,8 @@ class Handler(BaseHTTPRequestHandler):
             self.answer(401, {"type": "about:blank", "status": 401, "detail": "who are you?"}, realm)
         elif login.is_locked:
             self.answer(403, {"type": "about:blank", "status": 403, "detail": "this account is locked"})
+        elif self.jmap.pusher.style.version not in self.headers.get("Accept", ""):
+            self.answer(404)
         else:
             action(login, body)
 

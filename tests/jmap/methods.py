@@ -9,7 +9,7 @@ import urllib.parse
 
 from mailstore import CannotCalculate, utc
 from pusher import WEEK, Subscription
-from webpush import check_keys
+from webpush import check_keys, raw_keys
 
 MAX_CHANGES = 100
 SUBSCRIPTION_FIELDS = ("id", "deviceClientId", "verificationCode", "expires", "types")
@@ -170,11 +170,14 @@ def email_set(server, login, arguments):
 # ---- PushSubscription, RFC 8620 section 7.2: no accountId, no states ----
 
 
-def shown(subscription):
+def shown(subscription, digits=0):
     code = subscription.code if subscription.is_verified else None
+    expires = utc(datetime.datetime.fromtimestamp(subscription.expires, datetime.timezone.utc))
+    if digits:
+        expires = f"{expires[:-1]}.{'1' * digits}Z"
     return {
         "id": subscription.id, "deviceClientId": subscription.device, "verificationCode": code,
-        "expires": utc(datetime.datetime.fromtimestamp(subscription.expires, datetime.timezone.utc)),
+        "expires": expires,
         "types": subscription.types,
     }  # fmt: skip
 
@@ -184,7 +187,7 @@ def push_get(server, login, arguments):
     names = arguments.get("properties") or SUBSCRIPTION_FIELDS
     if "url" in names or "keys" in names:
         raise MethodError("forbidden")
-    found = {s.id: shown(s) for s in server.pusher.of(login.user)}
+    found = {s.id: shown(s, server.pusher.style.expires_digits) for s in server.pusher.of(login.user)}
     ids = arguments.get("ids")
     wanted = list(found) if ids is None else ids
     things = [{k: v for k, v in found[i].items() if k == "id" or k in names} for i in wanted if i in found]
@@ -209,6 +212,11 @@ def expires_of(server, wish):
     return min(latest, moment.timestamp())
 
 
+def push_keys(server, wish):
+    keys = wish.get("keys")
+    return raw_keys(keys) if keys and server.pusher.style.keys_are_spki else keys
+
+
 def push_problem(server, login, wish):
     """The SetError of a creation, or None."""
     url = wish.get("url")
@@ -223,10 +231,15 @@ def push_problem(server, login, wish):
         return set_error("invalidProperties", "verificationCode")
     try:
         if wish.get("keys") is not None:
-            check_keys(wish["keys"])
+            check_keys(push_keys(server, wish))
     except (ValueError, KeyError, TypeError) as error:
+        if server.pusher.style.keys_are_spki:
+            return set_error("invalidArguments", description=f"java.security.InvalidKeyException: {error}")
         return set_error("invalidProperties", "keys", description=str(error))
-    if len(server.pusher.of(login.user)) >= server.max_subscriptions:
+    others = server.pusher.of(login.user)
+    if server.pusher.style.must_verify and any(other.device == wish["deviceClientId"] for other in others):
+        return set_error("invalidArguments", description=f"`{wish['deviceClientId']}` deviceClientId must be unique")
+    if len(others) >= server.max_subscriptions:
         return set_error(server.limit_error, description="There are too many subscriptions.")
     return None
 
@@ -238,13 +251,9 @@ def push_create(server, login, wish):
         return None, problem
     pusher = server.pusher
     subscription = Subscription(
-        f"ps{next(_numbers)}", login.user, wish["deviceClientId"], wish["url"], wish.get("keys"), wish.get("types"),
+        f"ps{next(_numbers)}", login.user, wish["deviceClientId"], wish["url"], push_keys(server, wish), wish.get("types"),
         expires_of(server, wish.get("expires")), secrets.token_urlsafe(24),
     )  # fmt: skip
-    if pusher.style.must_verify:
-        for other in pusher.of(login.user):
-            if other.device == subscription.device:
-                del pusher.subscriptions[other.id]
     pusher.subscriptions[subscription.id] = subscription
     if server.verify_first or pusher.style.must_verify:
         if not server.verified_in_time(subscription):
@@ -252,7 +261,7 @@ def push_create(server, login, wish):
             return None, set_error("invalidProperties", "url", description="the URL could not be verified")
     else:
         pusher.verify(subscription)
-    return {"id": subscription.id, "keys": None, "expires": shown(subscription)["expires"]}, None
+    return {"id": subscription.id, "keys": None, "expires": shown(subscription, pusher.style.expires_digits)["expires"]}, None
 
 
 def push_update(server, subscription, patch):
@@ -288,7 +297,7 @@ def push_set(server, login, arguments):
             answer["notUpdated"][identifier] = error
         else:
             wish = patch.get("expires")
-            real = shown(mine[identifier])["expires"]
+            real = shown(mine[identifier], server.pusher.style.expires_digits)["expires"]
             answer["updated"][identifier] = {"expires": real} if "expires" in patch and wish != real else None
     for key, wish in (arguments.get("create") or {}).items():
         created, error = push_create(server, login, wish)

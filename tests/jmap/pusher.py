@@ -30,6 +30,10 @@ class Style:
     accepts: tuple = tuple(range(200, 300))
     must_verify: bool = False  # the creation waits for the verification's post, and fails with it
     has_topic: bool = False
+    keys_are_spki: bool = False  # p256dh is a SubjectPublicKeyInfo, and nothing else will do
+    says_encoding_of_verification: bool = True  # else only the bytes tell that it is encrypted
+    expires_digits: int = 0  # of the fraction of a second
+    version: str = ""  # what Accept must name; else there is no session
 
 
 STYLES = {
@@ -42,8 +46,11 @@ STYLES = {
     "james": Style(
         {"TTL": "2147483647"}, has_vapid=False, encrypted_type="application/json charset=utf-8",
         plain_type="application/json charset=utf-8", accepts=(200, 201, 202), must_verify=True, has_topic=True,
+        keys_are_spki=True, says_encoding_of_verification=False, expires_digits=9,
     ),
 }  # fmt: skip
+
+STYLES["james-3.8"] = dataclasses.replace(STYLES["james"], version="rfc-8621")
 
 
 @dataclasses.dataclass
@@ -235,7 +242,8 @@ class Pusher:
         if subscription.keys and not self.with_plain_bodies:
             body = encrypt(other_keys() if self.with_other_keys else subscription.keys, body, self.style.multiple)
             headers["Content-Type"] = self.style.encrypted_type
-            headers["Content-Encoding"] = "aes128gcm"
+            if self.style.says_encoding_of_verification or thing["@type"] != "PushVerification":
+                headers["Content-Encoding"] = "aes128gcm"
             if self.style.is_base64_text:
                 text = b64(body)
                 body = (text + "=" * (-len(text) % 4)).encode()

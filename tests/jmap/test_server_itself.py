@@ -5,11 +5,13 @@ import base64
 import http.client
 import http.server
 import json
+import re
 import ssl
 import threading
 import urllib.parse
 
 import pytest
+from cryptography.hazmat.primitives import serialization
 from harness.process import wait_until
 from harness.sender import Subscriber, b64, unb64
 
@@ -155,6 +157,24 @@ def test_push_subscription_rules(client, jmap, ann, inbox):
     assert answer["destroyed"] == [one]
     jmap.allow_http = False
     assert subscribe(client, url, reader)["notCreated"]["n"]["properties"] == ["url"]
+
+
+def test_james_wants_keys_its_own_way(start_jmap, inbox):
+    url, got = inbox
+    jmap = start_jmap(style="james")
+    jmap.login()
+    client, reader = Client(jmap), Subscriber()
+    refused = subscribe(client, url, reader)["notCreated"]["n"]
+    assert refused["type"] == "invalidArguments"
+    public = reader.private.public_key()
+    der = public.public_bytes(serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo)
+    keys = {"p256dh": base64.urlsafe_b64encode(der).decode(), "auth": b64(reader.auth)}
+    answer = subscribe(client, url, reader, keys=keys)
+    assert answer["created"], answer
+    assert re.search(r"\.\d{9}Z$", answer["created"]["n"]["expires"])
+    assert subscribe(client, url, reader, keys=keys)["notCreated"]["n"]["type"] == "invalidArguments"
+    headers, body = got[0]
+    assert "Content-Encoding" not in headers and json.loads(reader.decrypt(body))["@type"] == "PushVerification"
 
 
 def test_events_are_streamed(client, jmap, ann):

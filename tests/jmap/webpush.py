@@ -3,7 +3,7 @@
 
 import os
 
-from cryptography.hazmat.primitives import hashes, hmac
+from cryptography.hazmat.primitives import hashes, hmac, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from harness.sender import b64, public_bytes, unb64
@@ -28,6 +28,16 @@ def check_keys(keys):
     if len(auth) != 16:
         raise ValueError("auth is not 16 bytes")
     return ec.EllipticCurvePublicKey.from_encoded_point(ec.SECP256R1(), point), point, auth
+
+
+def public_point(public):
+    return public.public_bytes(serialization.Encoding.X962, serialization.PublicFormat.UncompressedPoint)
+
+
+def raw_keys(keys):
+    """Of keys as James wants them, the point as a DER SubjectPublicKeyInfo: the usual ones."""
+    public = serialization.load_der_public_key(unb64(keys["p256dh"]))
+    return {**keys, "p256dh": b64(public_point(public))}
 
 
 def encrypt(keys, plaintext, multiple=1):
