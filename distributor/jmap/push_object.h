@@ -15,13 +15,21 @@ enum push_object_kind {
 	PUSH_OBJECT_VERIFICATION,
 	PUSH_OBJECT_KIND_COUNT
 };
-enum { PUSH_OBJECT_ACCOUNTS_MAX = 256, PUSH_OBJECT_TYPES_MAX = 64, PUSH_OBJECT_ID_MAX = 255 };
+enum {
+	PUSH_OBJECT_BYTES_MAX = 262144,
+	PUSH_OBJECT_ACCOUNTS_MAX = 256,
+	PUSH_OBJECT_TYPES_MAX = 64,
+	PUSH_OBJECT_ID_MAX = 255, /* of account, type, subscription; of a state, too */
+	PUSH_OBJECT_CODE_MAX = 2048,
+};
 
 struct push_object {
 	enum push_object_kind kind;
 	const char *reason; /* static; "" when readable */
 	json_t *changed; /* STATE_CHANGE: {account id: {type: state}}, checked for shape and size */
 	char *subscription_id, *code; /* VERIFICATION */
+	/* With keys of ours. Whoever knows the push URL can send what is not: it may be a reason to ask
+	 * the server, and no more (RFC 8620 8.7). */
 	bool was_encrypted;
 };
 /* out_object needs push_object_finish in any case. */
