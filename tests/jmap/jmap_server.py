@@ -81,6 +81,7 @@ class JmapServer:
         self.directory.mkdir(exist_ok=True)
         self.lock = threading.RLock()
         self.faults = Faults()
+        self.twists = {}  # method: (arguments, answer) -> what a hostile or broken server says instead
         self.logins, self.requests, self.streams = {}, [], []
         self.tls_failures, self.sockets = [], set()
         self.is_verbose = self.is_ended = False
@@ -176,7 +177,7 @@ class JmapServer:
         self.change_session()
 
     def rotate_vapid(self, is_forgetful=True):
-        """RFC 9749: another key, another session state; subscriptions bound to the old key end now or later."""
+        """RFC 9749: another key, another session state. Subscriptions bound to the old key end now, or go on with it."""
         with self.lock:
             self.pusher.vapid = Vapid()
             self.change_session()

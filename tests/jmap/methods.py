@@ -252,7 +252,7 @@ def push_create(server, login, wish):
     pusher = server.pusher
     subscription = Subscription(
         f"ps{next(_numbers)}", login.user, wish["deviceClientId"], wish["url"], push_keys(server, wish), wish.get("types"),
-        expires_of(server, wish.get("expires")), secrets.token_urlsafe(24),
+        expires_of(server, wish.get("expires")), secrets.token_urlsafe(24), pusher.vapid,
     )  # fmt: skip
     pusher.subscriptions[subscription.id] = subscription
     if server.verify_first or pusher.style.must_verify:
@@ -331,7 +331,9 @@ def run(server, login, calls, created_ids=None):
             if name not in METHODS:
                 raise MethodError("unknownMethod")
             with server.lock:
-                answers.append([name, METHODS[name](server, login, resolve(arguments, answers)), identifier])
+                answer = METHODS[name](server, login, resolve(arguments, answers))
+            twist = server.twists.get(name)
+            answers.append([name, twist(arguments, answer) if twist else answer, identifier])
         except MethodError as error:
             answers.append(["error", error.answer, identifier])
         except (KeyError, TypeError, AttributeError, ValueError) as error:

@@ -63,6 +63,7 @@ class Subscription:
     types: list
     expires: float
     code: str
+    vapid: Vapid | None = None  # the server's key when it was made: its posts are signed by that
     is_verified: bool = False
     verification_sent: float = 0.0
 
@@ -247,8 +248,8 @@ class Pusher:
             if self.style.is_base64_text:
                 text = b64(body)
                 body = (text + "=" * (-len(text) % 4)).encode()
-        if self.vapid:
-            headers["Authorization"] = self.vapid.authorization(subscription.url)
+        if subscription.vapid:
+            headers["Authorization"] = subscription.vapid.authorization(subscription.url)
         return headers, body
 
     def send(self, url, headers, body):

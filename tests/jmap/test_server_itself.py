@@ -198,3 +198,20 @@ def test_faults_answer_once(client, jmap):
     assert answer.status == 429 and answer.getheader("Retry-After") == "7"
     assert client.call(("Core/echo", {}))[0][1]["type"] == "serverFail"
     assert client.call(("Core/echo", {"x": 1}))[0] == ["Core/echo", {"x": 1}]
+
+
+def test_answers_are_twisted(client, jmap):
+    jmap.twists["Core/echo"] = lambda arguments, answer: [arguments, 7]
+    assert client.call(("Core/echo", {"x": 1}))[0] == ["Core/echo", [{"x": 1}, 7]]
+
+
+def test_posts_go_on_with_the_key_of_their_subscription(client, jmap, ann, inbox):
+    url, got = inbox
+    reader = Subscriber()
+    old = jmap.pusher.vapid.key
+    assert subscribe(client, url, reader)["created"]
+    verify(client, reader, got)
+    jmap.rotate_vapid(is_forgetful=False)
+    jmap.deliver(ann)
+    wait_until(lambda: got, 10, "the state change")
+    assert got[0][0]["Authorization"].endswith(f"k={old}") and jmap.pusher.vapid.key != old
