@@ -1,11 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """`bellwire login` edits the configuration of a person: it keeps what is theirs, and is private."""
 
+import os
 import subprocess
 
 import pytest
 from daemon import BINARY
-from harness.process import free_port
+from harness.certificates import make_certificate
+from harness.process import free_port, wait_until
+from harness.relay import Relay
 from harness.tool import run_tool
 
 BEFORE = """\
@@ -77,6 +80,69 @@ def test_a_relay_that_cannot_be_reached_is_not_written(session, tmp_path):
     done = login(session, f"ws://127.0.0.1:{free_port()}/", "--config", config)
     assert done.returncode == 1 and "refused" in done.stderr, done
     assert config.read_text() == BEFORE
+
+
+@pytest.fixture
+def private_relay(tmp_path):
+    """Its certificate is its own; it has a TLS port beside the plain one."""
+    directory = tmp_path / "private-relay"
+    directory.mkdir()
+    cert, key = make_certificate(directory, 1)
+    port, plain = free_port(), free_port()
+    listen = [f"127.0.0.1:{plain}", f"tls:127.0.0.1:{port}"]
+    instance = Relay("memory:", directory, port=plain, listen=listen, tls_cert=cert, tls_key=key)
+    instance.url, instance.cert = f"wss://localhost:{port}/", cert
+    yield instance
+    instance.finish()
+
+
+def lines_of(config, name):
+    return [line for line in config.read_text().splitlines() if line.strip().startswith(f"{name} =")]
+
+
+@pytest.mark.parametrize("text", ["", BEFORE, "pool = 2\n", "[log]\nca_file = /nowhere\n; and\ninsecure = off"])
+def test_whom_to_trust_is_written(session, private_relay, tmp_path, text):
+    config = tmp_path / "distributor.conf"
+    config.write_text(text)
+    url, trusted = private_relay.url, f"ca_file = {private_relay.cert}"
+    words = ["--config", config]
+    if "/nowhere" not in text:
+        done = login(session, url, *words)
+        assert done.returncode == 1 and "--ca" in done.stderr, done
+        assert config.read_text() == text
+    done = login(session, url, *words, "--ca", os.path.relpath(private_relay.cert))
+    assert done.returncode == 0, done.stderr
+    assert lines_of(config, "ca_file") == [trusted] and "any certificate" not in done.stderr
+    done = login(session, url, *words)  # what stands there is heeded, and stays
+    assert done.returncode == 0, done.stderr
+    assert lines_of(config, "ca_file") == [trusted] and "on" not in "".join(lines_of(config, "insecure"))
+    done = login(session, "ws://push.example/", *words, "--insecure", "--no-check")
+    assert done.returncode == 0 and "any certificate" in done.stderr, done
+    assert lines_of(config, "insecure") == ["insecure = on"]
+    assert lines_of(config, "relay") == ["relay = ws://push.example/"]
+    kept = [line for line in text.splitlines() if "/nowhere" not in line and "insecure" not in line]
+    assert [line for line in config.read_text().splitlines() if line in kept] == kept
+    assert config.read_text().count("[distributor]") == 1
+    assert "insecure = on" in settings_of(config)
+
+
+def test_certificates_that_are_none_are_refused(session, private_relay, tmp_path):
+    config = tmp_path / "distributor.conf"
+    (tmp_path / "empty.pem").write_text("")
+    for name, words in (("empty.pem", "no certificates"), ("absent.pem", "No such file")):
+        done = login(session, private_relay.url, "--config", config, "--ca", tmp_path / name)
+        assert done.returncode == 1 and words in done.stderr, done
+        assert not config.exists()
+
+
+def test_a_daemon_trusts_after_its_restart(session, private_relay, start_daemon):
+    daemon = start_daemon(relay=None)
+    done = login(session, private_relay.url, "--ca", private_relay.cert)
+    assert done.returncode == 0 and "restart" in done.stderr, done
+    daemon.restart()
+    wait_until(lambda: daemon.status()["state"] == "up", 20, "the link")
+    done = login(session, private_relay.url)
+    assert done.returncode == 0 and "restart" not in done.stderr, done
 
 
 def test_moves_a_running_daemon(session, relay, start_daemon):
