@@ -136,11 +136,19 @@ static void settings_set(struct settings_loader *loader, const struct setting *s
 
 /* ---- the file ---- */
 
+/* Sections are for the reader's eye, but for those that somebody else reads. */
+static bool settings_is_of_others(const struct settings_program *program, const char *section) {
+	for (const char *const *other = program->other_sections; other && *other; other++) {
+		if (strncmp(section, *other, strlen(*other)) == 0) {
+			return true;
+		}
+	}
+	return false;
+}
+
 static void settings_on_pair(const struct ini_pair *pair, void *ctx) {
 	struct settings_loader *loader = ctx;
-	/* Sections are for the reader's eye, but for those that somebody else reads. */
-	const char *others = loader->program->other_sections;
-	if (others && strncmp(pair->section, others, strlen(others)) == 0) {
+	if (settings_is_of_others(loader->program, pair->section)) {
 		return;
 	}
 	const struct setting *setting = settings_find(loader->program, pair->name, strlen(pair->name));

@@ -53,8 +53,9 @@ struct settings_program {
 	const char *config_path; /* read when it exists and --config is not given; NULL for none */
 	const struct setting *table;
 	size_t count;
-	/* Sections of the file whose names begin like this are left to others; NULL: none. */
-	const char *other_sections;
+	/* Sections of the file whose names begin like one of these are left to others (sections.h);
+	 * NULL-terminated, NULL: none. */
+	const char *const *other_sections;
 };
 
 enum settings_action {
@@ -85,6 +86,8 @@ const char *settings_file(const void *target);
 /* The effective settings as an INI file that settings_load reads back. Secrets, and URLs with a
  * password, are a comment that hides it. */
 void settings_print(const struct settings_program *program, const void *target, FILE *out);
+/* One of them: "name = value". */
+void settings_print_one(const struct setting *setting, const void *target, FILE *out);
 /* The commented sample file made of defaults and help. */
 void settings_print_sample(const struct settings_program *program, FILE *out);
 void settings_print_help(const struct settings_program *program, const char *usage, FILE *out);

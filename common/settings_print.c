@@ -54,7 +54,7 @@ static void settings_print_list(const struct setting *setting, const void *targe
 	}
 }
 
-static void settings_print_one(const struct setting *setting, const void *target, FILE *out) {
+void settings_print_one(const struct setting *setting, const void *target, FILE *out) {
 	const char *member = settings_member(target, setting);
 	switch (setting->kind) {
 	case SETTING_BOOL:

@@ -4,6 +4,7 @@
 #include "common/mem.h"
 #include "common/url.h"
 #include "distributor/action/hooks_config.h"
+#include "distributor/jmap/jmap_config.h"
 #include <errno.h>
 #include <stddef.h>
 #include <stdlib.h>
@@ -14,6 +15,7 @@
 static const char *const config_log_levels[] = {"error", "warn", "info", "debug", NULL};
 static const char *const config_log_formats[] = {"text", "json", NULL};
 static const char *const config_thrifts[] = {"reliable", "balanced", "thrifty", NULL};
+static const char *const config_other_sections[] = {HOOKS_SECTION, JMAP_SECTION, NULL};
 static const char *const config_urgencies[] = {"auto", "very-low", "low", "normal", "high", NULL};
 
 static const struct setting config_table[] = {
@@ -150,7 +152,7 @@ const struct settings_program *config_program(void) {
 		.env_prefix = "BELLWIRE_",
 		.table = config_table,
 		.count = sizeof config_table / sizeof *config_table,
-		.other_sections = HOOKS_SECTION,
+		.other_sections = config_other_sections,
 	};
 	if (!program.config_path) {
 		program.config_path = config_default_path();

@@ -3,6 +3,7 @@
 #include "common/log.h"
 #include "distributor/config.h"
 #include "distributor/distributor.h"
+#include "distributor/jmap/jmap_config.h"
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
@@ -81,9 +82,11 @@ static const char *main_config_path(int argc, char **argv) {
 
 static int main_act(enum settings_action action, int argc, char **argv, struct config *config) {
 	struct hooks_config hooks = {0};
+	struct jmap_configs logins = {0};
 	int status = EXIT_USAGE;
 	bool good = config_check(config, stderr) == 0;
 	good = hooks_config_load(main_config_path(argc, argv), &hooks, stderr) == 0 && good;
+	good = jmap_configs_load(main_config_path(argc, argv), &logins, stderr) == 0 && good;
 	if (good && action == SETTINGS_CHECK) {
 		(void)puts("the configuration is good");
 		status = EXIT_GOOD;
@@ -97,6 +100,7 @@ static int main_act(enum settings_action action, int argc, char **argv, struct c
 		status = main_run(config, &hooks);
 	}
 	hooks_config_free(&hooks);
+	jmap_configs_free(&logins);
 	return status;
 }
 
@@ -120,6 +124,7 @@ int main(int argc, char **argv) {
 	} else if (rest_count == 1 && strcmp(rest[0], "sample-config") == 0) {
 		settings_print_sample(config_program(), stdout);
 		hooks_config_print_sample(stdout);
+		jmap_configs_print_sample(stdout);
 		status = EXIT_GOOD;
 	} else if (rest_count > 0) {
 		(void)fprintf(stderr, "bellwire-distributor: what is \"%s\"? See --help\n", rest[0]);

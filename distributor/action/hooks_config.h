@@ -10,7 +10,7 @@
 #include <stdio.h>
 
 #define HOOKS_SECTION "hook "
-enum { HOOK_NAME_MAX = 40, HOOKS_MAX = 64 };
+enum { HOOKS_MAX = 64 };
 
 /* What the command finds on its standard input. */
 enum hook_input {

@@ -113,8 +113,7 @@ static void mistakes_by_table(void **state) {
 		{"[hook ]\ncommand = x\n", NULL},
 		{"[hook aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa]\ncommand = x\n",
 			"FILE:2: [hook aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa]: a hook's name must not be "
-			"longer than 40 "
-			"characters\n"},
+			"longer than 40 characters: [hook my-mail]\n"},
 		{"[hook "
 		 "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa]\ncommand "
 		 "= x\n",

@@ -103,8 +103,9 @@ static const struct setting sample_table[] = {
 		.help = "Whom."},
 };
 
+static const char *const sample_others[] = {"hook ", "bell ", NULL};
 static const struct settings_program sample_program = {"bellwire-sample", "BWTEST_", NULL,
-	sample_table, sizeof sample_table / sizeof sample_table[0], "hook "};
+	sample_table, sizeof sample_table / sizeof sample_table[0], sample_others};
 
 /* One load, with what it said. */
 struct loaded {
@@ -149,7 +150,7 @@ static void sections_of_others_are_left_alone(void **state) {
 	(void)state;
 	struct loaded l;
 	const char *text = "queue_messages = 5\n[hook a]\nno_such = 1\nqueue_messages = 6\n"
-					   "[relay]\nbody_limit = 8k\n[hook b]\nqueue_messages = 7\n";
+					   "[relay]\nbody_limit = 8k\n[bell b]\nqueue_messages = 7\n";
 	assert_int_equal(load_text(&l, text, strlen(text)), 0);
 	assert_string_equal(l.said, "");
 	assert_int_equal(l.sample.queue_messages, 5);
