@@ -13,7 +13,13 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { FETCH_CONNECT_MS = 15000, FETCH_REDIRECTS_MAX = 5, FETCH_CONNECTIONS_MAX = 16 };
+enum {
+	FETCH_CONNECT_MS = 15000,
+	FETCH_REDIRECTS_MAX = 5,
+	FETCH_CONNECTIONS_MAX = 16,
+	FETCH_KEEPALIVE_SEC = 240, /* of streams: what most paths bear in silence */
+	FETCH_KEEPALIVE_AGAIN_SEC = 15,
+};
 
 struct fetcher {
 	struct ev_loop *loop;
@@ -32,7 +38,9 @@ struct fetch {
 	char *sent_body;
 	char error[CURL_ERROR_SIZE];
 	bool is_too_large, is_ended_by_reader, is_cancelled;
+	bool is_added; /* libcurl has it */
 	int64_t began_ms;
+	fetch_opened_fn *opened;
 	fetch_piece_fn *piece;
 	fetch_done_fn *done;
 	void *ctx;
@@ -46,7 +54,9 @@ struct fetch_socket {
 
 static void fetch_free(struct fetch *fetch) {
 	list_remove(&fetch->link);
-	(void)curl_multi_remove_handle(fetch->fetcher->multi, fetch->easy); /* fine when not added */
+	if (fetch->is_added) {
+		(void)curl_multi_remove_handle(fetch->fetcher->multi, fetch->easy);
+	}
 	curl_easy_cleanup(fetch->easy);
 	curl_slist_free_all(fetch->headers);
 	buffer_finish(&fetch->body);
@@ -116,11 +126,21 @@ static void fetch_finish(struct fetch *fetch, CURLcode code) {
 	fetch_free(fetch);
 }
 
-static void fetcher_reap(struct fetcher *fetcher) {
+static void fetch_add(struct fetch *fetch) {
+	fetch->is_added = true;
+	if (curl_multi_add_handle(fetch->fetcher->multi, fetch->easy) != CURLM_OK) {
+		log_fatal("libcurl takes no request");
+	}
+}
+
+/* What was asked for while libcurl was above us. */
+static void fetcher_catch_up(struct fetcher *fetcher) {
 	struct fetch *fetch, *next;
 	LIST_FOREACH_SAFE (fetch, next, &fetcher->fetches, link) {
 		if (fetch->is_cancelled) {
 			fetch_free(fetch);
+		} else if (!fetch->is_added) {
+			fetch_add(fetch);
 		}
 	}
 }
@@ -128,13 +148,14 @@ static void fetcher_reap(struct fetcher *fetcher) {
 static void fetcher_collect(struct fetcher *fetcher) {
 	CURLMsg *message;
 	int left;
-	fetcher_reap(fetcher);
+	fetcher_catch_up(fetcher);
 	while ((message = curl_multi_info_read(fetcher->multi, &left))) {
 		if (message->msg == CURLMSG_DONE) {
 			struct fetch *fetch = NULL;
 			CURLcode code = message->data.result;
 			(void)curl_easy_getinfo(message->easy_handle, CURLINFO_PRIVATE, (char **)&fetch);
 			(void)curl_multi_remove_handle(fetcher->multi, message->easy_handle);
+			fetch->is_added = false;
 			fetch_finish(fetch, code);
 		}
 	}
@@ -203,6 +224,25 @@ static int fetch_want_socket(CURL *easy, curl_socket_t fd, int what, void *ctx, 
 }
 
 /* ---- requests ---- */
+
+/* Each line of a head; an empty one is its end. */
+static size_t fetch_on_header(char *data, size_t size, size_t count, void *ctx) {
+	struct fetch *fetch = ctx;
+	size_t bytes = size * count;
+	struct slice line = {data, bytes};
+	long status = 0;
+	char *type = NULL;
+	if (fetch->is_cancelled) {
+		return 0;
+	}
+	(void)curl_easy_getinfo(fetch->easy, CURLINFO_RESPONSE_CODE, &status);
+	if (fetch->opened && status == 200 &&
+		(slice_equals(line, "\r\n") || slice_equals(line, "\n"))) {
+		(void)curl_easy_getinfo(fetch->easy, CURLINFO_CONTENT_TYPE, &type);
+		fetch->is_ended_by_reader = !fetch->opened(slice_of(type), fetch->ctx);
+	}
+	return fetch->is_ended_by_reader ? 0 : bytes;
+}
 
 static size_t fetch_on_body(char *data, size_t size, size_t count, void *ctx) {
 	struct fetch *fetch = ctx;
@@ -312,11 +352,19 @@ static void fetch_set_request(struct fetch *fetch, const struct fetch_options *o
 		(void)curl_easy_setopt(fetch->easy, CURLOPT_CUSTOMREQUEST, options->method);
 	}
 	fetch_add_header(fetch, "Accept", options->accept);
+	fetch_add_header(fetch, "Last-Event-ID", options->last_event_id);
 	(void)curl_easy_setopt(fetch->easy, CURLOPT_HTTPHEADER, fetch->headers);
 	(void)curl_easy_setopt(fetch->easy, CURLOPT_USERAGENT, "bellwire/" BELLWIRE_VERSION);
 	(void)curl_easy_setopt(fetch->easy, CURLOPT_NOSIGNAL, 1L);
 	(void)curl_easy_setopt(fetch->easy, CURLOPT_CONNECTTIMEOUT_MS, (long)FETCH_CONNECT_MS);
 	(void)curl_easy_setopt(fetch->easy, CURLOPT_TIMEOUT_MS, (long)options->timeout_ms);
+	if (options->timeout_ms == 0) {
+		(void)curl_easy_setopt(fetch->easy, CURLOPT_TCP_KEEPALIVE, 1L);
+		(void)curl_easy_setopt(fetch->easy, CURLOPT_TCP_KEEPIDLE, (long)FETCH_KEEPALIVE_SEC);
+		(void)curl_easy_setopt(fetch->easy, CURLOPT_TCP_KEEPINTVL, (long)FETCH_KEEPALIVE_AGAIN_SEC);
+	}
+	(void)curl_easy_setopt(fetch->easy, CURLOPT_HEADERFUNCTION, fetch_on_header);
+	(void)curl_easy_setopt(fetch->easy, CURLOPT_HEADERDATA, fetch);
 	(void)curl_easy_setopt(fetch->easy, CURLOPT_WRITEFUNCTION, fetch_on_body);
 	(void)curl_easy_setopt(fetch->easy, CURLOPT_WRITEDATA, fetch);
 	(void)curl_easy_setopt(fetch->easy, CURLOPT_ERRORBUFFER, fetch->error);
@@ -327,6 +375,7 @@ struct fetch *fetch_start(
 	struct fetcher *fetcher, const struct fetch_options *options, fetch_done_fn *done, void *ctx) {
 	struct fetch *fetch = mem_zalloc(sizeof *fetch);
 	fetch->fetcher = fetcher;
+	fetch->opened = options->opened;
 	fetch->piece = options->piece;
 	fetch->done = done;
 	fetch->ctx = ctx;
@@ -340,8 +389,8 @@ struct fetch *fetch_start(
 	fetch_set_request(fetch, options);
 	fetch_set_auth(fetch, options->auth);
 	fetch_set_tls(fetch, options);
-	if (curl_multi_add_handle(fetcher->multi, fetch->easy) != CURLM_OK) {
-		log_fatal("libcurl takes no request");
+	if (!fetcher->is_inside) {
+		fetch_add(fetch);
 	}
 	return fetch;
 }

@@ -31,7 +31,9 @@ struct fetch_result {
 };
 /* Once, later, from the loop; the result lives during the call. */
 typedef void fetch_done_fn(const struct fetch_result *result, void *ctx);
-/* A piece of an answer that is streamed (status 200 alone); false ends the request. */
+/* An answer that is streamed begins (status 200 alone); false ends the request. */
+typedef bool fetch_opened_fn(struct slice content_type, void *ctx);
+/* A piece of it; false ends the request. */
 typedef bool fetch_piece_fn(struct slice piece, void *ctx);
 
 /* Of one login; borrowed by each request for its time. */
@@ -46,11 +48,13 @@ struct fetch_options {
 	const char *content_type; /* of the body */
 	struct slice body; /* copied */
 	const char *accept;
+	const char *last_event_id; /* NULL: none */
 	const struct fetch_auth *auth; /* NULL: none; copied, wiped at the end */
 	const char *ca_file; /* NULL: the system's */
 	bool is_insecure; /* any certificate */
-	int64_t timeout_ms; /* 0: none (streams) */
+	int64_t timeout_ms; /* 0: none (streams); the system finds dead connections in minutes */
 	size_t max_bytes;
+	fetch_opened_fn *opened; /* NULL: nobody asks */
 	fetch_piece_fn *piece; /* NULL: not streamed */
 };
 
@@ -58,6 +62,7 @@ struct fetcher;
 struct fetch;
 struct fetcher *fetcher_create(struct ev_loop *loop);
 void fetcher_destroy(struct fetcher *fetcher); /* no callback comes any more */
+/* From within a callback, too. */
 struct fetch *fetch_start(
 	struct fetcher *fetcher, const struct fetch_options *options, fetch_done_fn *done, void *ctx);
 /* No callback comes any more. Not from within its own. */
