@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Fixtures: JMAP servers."""
+"""Fixtures: JMAP servers, and persons whose mail is there."""
 
 import pathlib
 import sys
@@ -11,6 +11,7 @@ for folder in (HERE, HERE.parent / "bus", HERE.parent / "integration"):
     sys.path.insert(0, str(folder))
 
 from jmap_server import JmapServer  # noqa: E402
+from mail import Person  # noqa: E402
 
 
 @pytest.fixture
@@ -30,3 +31,40 @@ def start_jmap(tmp_path):
 @pytest.fixture
 def jmap(start_jmap):
     return start_jmap()
+
+
+@pytest.fixture
+def start_person(tmp_path):
+    """start_person(**options): a desktop with relay and bus, everything ended and checked behind the test."""
+    persons = []
+
+    def start(**options):
+        directory = tmp_path / f"person{len(persons)}"
+        directory.mkdir()
+        persons.append(Person(directory, **options))
+        return persons[-1]
+
+    yield start
+    for person in persons:
+        person.finish()
+
+
+@pytest.fixture
+def person(start_person):
+    """One whose JMAP server and login are there; the daemon is not started yet."""
+    instance = start_person()
+    instance.server()
+    instance.login()
+    return instance
+
+
+@pytest.fixture
+def system_bus(tmp_path):
+    """A private bus for mocks of UPower and logind."""
+    from harness.system_bus import SystemBus
+
+    directory = tmp_path / "system-bus"
+    directory.mkdir()
+    instance = SystemBus(directory)
+    yield instance
+    instance.close()
