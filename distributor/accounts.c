@@ -368,7 +368,8 @@ enum { CHANNEL_USES = sizeof channel_use_names / sizeof *channel_use_names };
 static json_t *channel_print(const struct channel *channel) {
 	json_t *json = json_pack("{s:s,s:s,s:s*,s:s*,s:b,s:b}", "name", channel->name, "use",
 		channel_use_names[channel->use], "endpoint", channel->endpoint, "vapid_key",
-		channel->vapid_key, "small", channel->small, "synced", list_is_empty(&channel->sync));
+		channel->vapid_key, "small", channel->small, "synced",
+		list_is_empty(&channel->sync) && channel->use != CHANNEL_LEAVING);
 	if (channel->key_later) {
 		(void)json_object_set_new(json, "key_later", json_true());
 	}
@@ -443,7 +444,7 @@ static bool channel_load(struct account *account, const json_t *json) {
 		channel->use = CHANNEL_LEAVING; /* nobody was told of it */
 		synced = false;
 	}
-	if (!synced || !channel->endpoint) {
+	if (!synced || !channel->endpoint || channel->use == CHANNEL_LEAVING) {
 		list_append(&account->unsynced, &channel->sync);
 	}
 	return true;

@@ -47,7 +47,7 @@ struct channel {
 	int64_t asked_boot_ms; /* when the relay was asked and has not answered; 0: not asked */
 	int64_t until_ms; /* OLD: wall clock; 0: until its registration has announced the new one */
 	struct registration *registration; /* USED, OLD */
-	void *owner; /* ASKED: the request */
+	void *owner; /* ASKED: the request; LEAVING: who must have left the disk first */
 };
 
 struct account {
@@ -119,6 +119,10 @@ void channel_use(struct channel *channel, struct registration *registration);
 /* Still brings messages until then (0: until told otherwise). */
 void channel_make_old(struct channel *channel, int64_t until_ms);
 void channel_leave(struct channel *channel);
+/* Belongs to nobody any more; the relay hears it after channels_leave() for this owner, or after
+ * the next start. */
+void channel_abandon(struct channel *channel, void *owner);
+void channels_leave(struct accounts *accounts, const void *owner);
 /* The present channel of a loaded registration. */
 struct channel *channels_adopt(struct accounts *accounts, const char *name);
 

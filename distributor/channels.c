@@ -63,12 +63,17 @@ struct channel *channels_find(const struct accounts *accounts, struct slice name
 	return hashmap_get(accounts_channels(accounts), key);
 }
 
-/* The relay has to be told something about it. */
-static void channel_unsync(struct channel *channel) {
+/* What the relay answers to the old question counts for nothing. */
+static void channel_unask(struct channel *channel) {
 	if (channel->asked_boot_ms > 0) {
-		channel->asked_boot_ms = 0; /* what it answers to the old question counts for nothing */
+		channel->asked_boot_ms = 0;
 		channel->account->in_flight--;
 	}
+}
+
+/* The relay has to be told something about it. */
+static void channel_unsync(struct channel *channel) {
+	channel_unask(channel);
 	if (list_is_empty(&channel->sync)) {
 		list_append(&channel->account->unsynced, &channel->sync);
 	}
@@ -124,6 +129,26 @@ void channel_leave(struct channel *channel) {
 	channel->registration = NULL;
 	channel->owner = NULL;
 	channel_unsync(channel);
+}
+
+void channel_abandon(struct channel *channel, void *owner) {
+	channel->use = CHANNEL_LEAVING;
+	channel->registration = NULL;
+	channel->owner = owner;
+	channel_unask(channel);
+	list_remove(&channel->sync);
+}
+
+void channels_leave(struct accounts *accounts, const void *owner) {
+	const struct account *account = NULL;
+	while ((account = accounts_next(accounts, account))) {
+		struct channel *channel;
+		LIST_FOREACH (channel, &account->channels, link) {
+			if (channel->use == CHANNEL_LEAVING && channel->owner == owner) {
+				channel_leave(channel);
+			}
+		}
+	}
 }
 
 struct channel *channels_adopt(struct accounts *accounts, const char *name) {

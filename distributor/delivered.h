@@ -16,6 +16,8 @@ struct delivered *delivered_open(struct alarms *alarms, struct disk *disk, const
 void delivered_save(struct delivered *delivered); /* what has changed, now: before disk_close() */
 void delivered_close(struct delivered *delivered); /* after disk_close() */
 
+/* What a message is known by: the same whenever the relay sends it again, in other runs too. */
+uint64_t delivered_hash(struct slice channel, struct slice version);
 bool delivered_has(
 	const struct delivered *delivered, uint32_t number, struct slice channel, struct slice version);
 void delivered_add(

@@ -215,7 +215,8 @@ static void dispatch_accept(struct dispatch *dispatch, const struct registration
 	dispatch_fill(message, n);
 	memcpy(message->channel, n->channel.data, n->channel.len);
 	message->sequence = dispatch->next_sequence++;
-	(void)snprintf(message->id, sizeof message->id, "%016" PRIx64, message->sequence);
+	(void)snprintf(
+		message->id, sizeof message->id, "%016" PRIx64, delivered_hash(n->channel, n->version));
 	registrations_note_push(dispatch->options.registrations, registration, false);
 	dispatch_note(dispatch, "push", registration, message->bytes, urgency_name(message->urgency));
 	dispatch_queue_add(queue, message);
@@ -281,11 +282,9 @@ void dispatch_announce(
 	dispatch_queue_pump(entry->queue);
 }
 
-void dispatch_dismiss(
-	struct dispatch *dispatch, const struct registration *registration, bool by_app) {
+void dispatch_leave(struct dispatch *dispatch, const struct registration *registration) {
 	struct dispatch_entry *entry = dispatch_entry_of(dispatch, registration, true);
 	struct dispatch_queue *queue = entry->queue;
-	const struct dispatch_target *target = dispatch->targets[registration->kind].target;
 	struct message *message, *next;
 	LIST_FOREACH_SAFE (message, next, &queue->messages, link) {
 		if (message->registration != registration) {
@@ -308,10 +307,15 @@ void dispatch_dismiss(
 	list_remove(&entry->spread);
 	free(entry);
 	delivered_forget(dispatch->delivered, registration->number);
+	dispatch_queue_release(queue);
+}
+
+void dispatch_dismiss(
+	struct dispatch *dispatch, const struct registration *registration, bool by_app) {
+	const struct dispatch_target *target = dispatch->targets[registration->kind].target;
 	if (target) {
 		target->dismiss(registration, by_app, dispatch->targets[registration->kind].ctx);
 	}
-	dispatch_queue_release(queue);
 }
 
 /* What waits for a retry goes out now. */

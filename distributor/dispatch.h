@@ -19,7 +19,8 @@ struct message {
 	const struct registration *registration;
 	uint32_t number; /* of the registration */
 	char channel[37]; /* the one it came by: to be acknowledged there */
-	char id[17]; /* unique within the registration: 16 hexadecimal digits, for D-Bus and hooks */
+	/* 16 hexadecimal digits, for D-Bus and hooks: no other message has it, and this one always */
+	char id[17];
 	char *version; /* the relay's name for it */
 	char *body;
 	size_t bytes; /* 0 is possible for hooks; an app gets 1..4096 */
@@ -123,6 +124,9 @@ void dispatch_push(struct dispatch *dispatch, struct account *account,
 	const struct link_notification *notification);
 void dispatch_announce(
 	struct dispatch *dispatch, const struct registration *registration, bool spread);
+/* Nothing is delivered to it any more; what waits for it is dropped and acknowledged. */
+void dispatch_leave(struct dispatch *dispatch, const struct registration *registration);
+/* Tells its target. */
 void dispatch_dismiss(
 	struct dispatch *dispatch, const struct registration *registration, bool by_app);
 void dispatch_resync(struct dispatch *dispatch, const char *why);

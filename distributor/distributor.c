@@ -232,12 +232,17 @@ static void distributor_announce(const struct registration *registration, bool s
 	dispatch_announce(((struct distributor *)ctx)->dispatch, registration, spread);
 }
 
+static void distributor_leave(const struct registration *registration, void *ctx) {
+	dispatch_leave(((struct distributor *)ctx)->dispatch, registration);
+}
+
 static void distributor_dismiss(const struct registration *registration, bool by_app, void *ctx) {
 	dispatch_dismiss(((struct distributor *)ctx)->dispatch, registration, by_app);
 }
 
 static const struct registrations_events distributor_registrations_events = {
 	.announce = distributor_announce,
+	.leave = distributor_leave,
 	.dismiss = distributor_dismiss,
 };
 
@@ -557,6 +562,9 @@ enum distributor_result distributor_create(struct ev_loop *loop, const struct co
 void distributor_destroy(struct distributor *d) {
 	if (!d) {
 		return;
+	}
+	if (d->registrations) {
+		registrations_end(d->registrations);
 	}
 	unifiedpush_close(d->unifiedpush);
 	control_close(d->control);

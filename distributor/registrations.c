@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The registrations themselves: found, changed, removed. */
 #include "distributor/registrations.h"
+#include "common/cleanup.h"
 #include "common/log.h"
 #include "common/mem.h"
 #include "distributor/registrations_impl.h"
@@ -71,10 +72,14 @@ struct registration *registration_create(
 	return registration;
 }
 
-void registration_free(struct registrations *registrations, struct registration *registration) {
+static void registration_detach(
+	struct registrations *registrations, struct registration *registration) {
 	(void)hashmap_remove(registrations->by_id, registration->id);
 	(void)hashmap_remove(registrations->by_number, &registration->number);
 	list_remove(&registration->link);
+}
+
+static void registration_release(struct registration *registration) {
 	mem_wipe(registration->auth, sizeof registration->auth);
 	EVP_PKEY_free(registration->key);
 	free(registration->token);
@@ -83,6 +88,11 @@ void registration_free(struct registrations *registrations, struct registration 
 	free(registration->vapid_key);
 	free(registration->endpoint);
 	free(registration);
+}
+
+void registration_free(struct registrations *registrations, struct registration *registration) {
+	registration_detach(registrations, registration);
+	registration_release(registration);
 }
 
 struct registration *registration_get(
@@ -97,14 +107,29 @@ void registration_switch(struct registration *registration, struct channel *chan
 	channel_use(channel, registration);
 }
 
-static void registration_leave_channels(
-	struct registrations *registrations, const struct registration *registration) {
+/* ---- the end of one ----------------------------------------------------------------------------
+ */
+
+/* A registration that was removed. As long as the disk still has it, a crash would bring it back:
+ * then its app must not count on its end, nor may the relay have dropped its channels. */
+struct goodbye {
+	struct list link; /* struct registrations::goodbyes */
+	struct registrations *registrations;
+	struct registration *registration; /* NULL: its target was told */
+	bool by_app;
+	bool is_late; /* the disk refused; said to the relay with the next save that works */
+};
+
+static void goodbye_on_saved(int result, void *ctx);
+
+static void registration_abandon_channels(
+	struct registrations *registrations, const struct registration *registration, void *owner) {
 	const struct account *account = NULL;
 	while ((account = accounts_next(registrations->options.accounts, account))) {
-		struct channel *channel, *next;
-		LIST_FOREACH_SAFE (channel, next, &account->channels, link) {
+		struct channel *channel;
+		LIST_FOREACH (channel, &account->channels, link) {
 			if (channel->registration == registration) {
-				channel_leave(channel);
+				channel_abandon(channel, owner);
 			}
 		}
 	}
@@ -116,16 +141,67 @@ void registration_remove(
 	if (job) {
 		register_job_cancel(job);
 	}
-	registration_leave_channels(registrations, registration);
-	registrations->options.events->dismiss(registration, by_app, registrations->options.ctx);
-	registration_free(registrations, registration);
-	state_file_save(registrations->options.file, NULL, NULL);
+	struct goodbye *goodbye = mem_zalloc(sizeof *goodbye);
+	*goodbye = (struct goodbye){
+		.registrations = registrations, .registration = registration, .by_app = by_app};
+	list_append(&registrations->goodbyes, &goodbye->link);
+	registration_abandon_channels(registrations, registration, goodbye);
+	registrations->options.events->leave(registration, registrations->options.ctx);
+	registration_detach(registrations, registration);
+	state_file_save(registrations->options.file, goodbye_on_saved, goodbye);
+}
+
+static void goodbye_tell_target(struct goodbye *goodbye) {
+	struct registrations *registrations = goodbye->registrations;
+	struct registration *registration = steal(&goodbye->registration);
+	if (registration) {
+		registrations->options.events->dismiss(
+			registration, goodbye->by_app, registrations->options.ctx);
+		registration_release(registration);
+	}
+}
+
+static void goodbye_tell_relay(struct goodbye *goodbye) {
+	channels_leave(goodbye->registrations->options.accounts, goodbye);
+	list_remove(&goodbye->link);
+	free(goodbye);
+}
+
+static void goodbye_on_saved(int result, void *ctx) {
+	struct goodbye *goodbye = ctx;
+	struct registrations *registrations = goodbye->registrations;
+	goodbye_tell_target(goodbye); /* who asked waits for it, whatever the disk says */
+	if (result < 0) {
+		goodbye->is_late = true;
+	} else {
+		goodbye_tell_relay(goodbye);
+	}
+	registrations_note_saved(registrations, result);
+}
+
+static void registrations_tell_late(struct registrations *registrations) {
+	struct goodbye *goodbye, *next;
+	LIST_FOREACH_SAFE (goodbye, next, &registrations->goodbyes, link) {
+		if (goodbye->is_late) {
+			goodbye_tell_relay(goodbye);
+		}
+	}
+}
+
+void registrations_end(struct registrations *registrations) {
+	struct goodbye *goodbye, *next;
+	LIST_FOREACH_SAFE (goodbye, next, &registrations->goodbyes, link) {
+		goodbye_tell_target(goodbye);
+	}
 }
 
 /* ---- all of them ---- */
 
 static void registrations_on_saved(int result, void *ctx) {
 	registrations_note_saved(ctx, result);
+	if (result == 0) { /* a whole state: those that an earlier save missed are in it */
+		registrations_tell_late(ctx);
+	}
 }
 
 static void registrations_on_touch(struct alarm *alarm, void *ctx) {
@@ -175,6 +251,7 @@ struct registrations *registrations_create(const struct registrations_options *o
 	list_init(&registrations->all);
 	list_init(&registrations->jobs);
 	list_init(&registrations->answers);
+	list_init(&registrations->goodbyes);
 	registrations->jobs_by_id = register_jobs_map();
 	registrations->by_id = hashmap_create(offsetof(struct registration, id), 16);
 	registrations->by_number =
@@ -190,6 +267,11 @@ void registrations_destroy(struct registrations *registrations) {
 		return;
 	}
 	register_jobs_finish(registrations);
+	struct goodbye *goodbye;
+	while ((goodbye = list_first(&registrations->goodbyes, struct goodbye, link))) {
+		list_remove(&goodbye->link);
+		free(goodbye);
+	}
 	struct registration *registration;
 	while ((registration = list_first(&registrations->all, struct registration, link))) {
 		registration_free(registrations, registration);

@@ -92,9 +92,9 @@ typedef void registered_fn(enum register_outcome outcome, const struct registrat
  * it. */
 void registrations_register(struct registrations *registrations,
 	const struct register_request *request, registered_fn *done, void *ctx);
-/* Forgets it at once, tells the relay now or later, dismisses it through its target (so that a v2
- * app gets Unregistered). False when there is none. `by_app`: the app itself asked. A pending
- * request of the token ends with INTERNAL_ERROR. */
+/* Forgets it at once; when it is off the disk, too, tells the relay (or later) and dismisses it
+ * through its target (so that a v2 app gets Unregistered). False when there is none. `by_app`: the
+ * app itself asked. A pending request of the token ends with INTERNAL_ERROR. */
 bool registrations_unregister(struct registrations *registrations, enum registration_kind kind,
 	struct slice token, bool by_app);
 const struct registration *registrations_find(
@@ -123,7 +123,9 @@ struct registrations_events {
 	/* It has an endpoint that its target shall be told; `spread`: one of many, so take your time.
 	 */
 	void (*announce)(const struct registration *registration, bool spread, void *ctx);
-	/* It goes: it is freed after this call. */
+	/* It goes: nothing is delivered to it any more. */
+	void (*leave)(const struct registration *registration, void *ctx);
+	/* It is off the disk: its target may be told. It is freed after this call. */
 	void (*dismiss)(const struct registration *registration, bool by_app, void *ctx);
 };
 struct registrations_options {
@@ -136,6 +138,8 @@ struct registrations_options {
 };
 struct registrations *registrations_create(const struct registrations_options *options);
 void registrations_destroy(struct registrations *registrations);
+/* Before the targets and the disk close: says the goodbyes that wait for the disk. */
+void registrations_end(struct registrations *registrations);
 /* What registrations_print() made; after accounts_load(). False when something is damaged; what can
  * be read is there. */
 bool registrations_load(struct registrations *registrations, const json_t *json);

@@ -18,6 +18,7 @@ struct registrations {
 	struct list all; /* struct registration::link */
 	struct list jobs; /* struct register_job::link, by age */
 	struct list answers; /* struct register_caller::link, to be told from the loop */
+	struct list goodbyes; /* struct goodbye::link: removed, but not yet off the disk */
 	struct hashmap *by_id, *by_number, *jobs_by_id;
 	struct alarm touch, care, flush;
 	uint32_t next_number;
@@ -32,7 +33,7 @@ void registration_free(struct registrations *registrations, struct registration 
 struct registration *registration_get(
 	const struct registrations *registrations, const uint8_t id[16]);
 void registration_set_text(char **text, struct slice value);
-/* Says goodbye to everybody and frees it. */
+/* Takes it from everybody, and says goodbye when it is off the disk. */
 void registration_remove(
 	struct registrations *registrations, struct registration *registration, bool by_app);
 void registration_switch(struct registration *registration, struct channel *channel);

@@ -7,6 +7,7 @@ import pathlib
 import socket
 import subprocess
 import sys
+import threading
 
 import dbus
 import dbus.bus
@@ -88,8 +89,10 @@ class App:
     def __init__(self, session, service, version, options):
         self.session = session
         self.service = service
+        self.version = version
         self.log_path = session.directory / f"app{len(session.apps)}.log"
         self.log_path.touch()
+        self.lines, self.read_bytes, self.reading = [], 0, threading.Lock()
         self.process = None
         words = [PYTHON, str(HERE / f"connector_v{version}.py"), "--service", service, "--log", str(self.log_path)]
         for name, value in options.items():
@@ -113,8 +116,13 @@ class App:
         self.process.terminate()
 
     def events(self, *names):
-        lines = [json.loads(line) for line in self.log_path.read_text().splitlines()]
-        return [line for line in lines if not names or line["event"] in names]
+        with self.reading, open(self.log_path, "rb") as log:
+            log.seek(self.read_bytes)
+            text = log.read()
+            whole = text[: text.rfind(b"\n") + 1]
+            self.read_bytes += len(whole)
+            self.lines += map(json.loads, whole.splitlines())
+        return [line for line in self.lines if not names or line["event"] in names]
 
     def wait(self, name, count=1, timeout=20):
         """The events of this name, when there are that many."""

@@ -129,11 +129,15 @@ static const struct accounts_events world_accounts_events = {
 static void world_on_announce(const struct registration *registration, bool spread, void *ctx) {
 	dispatch_announce(((struct world *)ctx)->dispatch, registration, spread);
 }
+static void world_on_leave(const struct registration *registration, void *ctx) {
+	dispatch_leave(((struct world *)ctx)->dispatch, registration);
+}
 static void world_on_dismiss(const struct registration *registration, bool by_app, void *ctx) {
 	dispatch_dismiss(((struct world *)ctx)->dispatch, registration, by_app);
 }
 static const struct registrations_events world_registrations_events = {
 	.announce = world_on_announce,
+	.leave = world_on_leave,
 	.dismiss = world_on_dismiss,
 };
 
