@@ -203,3 +203,13 @@ void url_origin_print(const struct url *url, char out[URL_ORIGIN_MAX]) {
 		(void)snprintf(out + len, URL_ORIGIN_MAX - (size_t)len, ":%u", url->port);
 	}
 }
+
+static bool url_slices_equal(struct slice a, struct slice b) {
+	return a.len == b.len && (a.len == 0 || memcmp(a.data, b.data, a.len) == 0);
+}
+
+bool url_equals(const struct url *a, const struct url *b) {
+	return url_is_secure(a) == url_is_secure(b) && a->port == b->port &&
+		   strcmp(a->host, b->host) == 0 && url_slices_equal(a->path, b->path) &&
+		   url_slices_equal(a->query, b->query);
+}

@@ -6,6 +6,7 @@
 #include "common/json.h"
 #include "common/log.h"
 #include "common/mem.h"
+#include "common/url.h"
 #include "distributor/registrations.h"
 #include <stddef.h>
 #include <stdlib.h>
@@ -251,10 +252,17 @@ struct account *accounts_next(const struct accounts *accounts, const struct acco
 	return next == &accounts->all ? NULL : container_of(next, struct account, link);
 }
 
+static bool account_is_at(const struct account *account, const char *url) {
+	struct url ours, theirs;
+	return strcmp(account->url, url) == 0 ||
+		   (url_parse(slice_of(account->url), &ours) && url_parse(slice_of(url), &theirs) &&
+			   url_equals(&ours, &theirs));
+}
+
 static struct account *accounts_find(const struct accounts *accounts, const char *url) {
 	struct account *account;
 	LIST_FOREACH (account, &accounts->all, link) {
-		if (strcmp(account->url, url) == 0) {
+		if (account_is_at(account, url)) {
 			return account;
 		}
 	}

@@ -618,6 +618,10 @@ const struct config *distributor_config(const struct distributor *d) {
 	return d->config;
 }
 
+void distributor_save(struct distributor *d, disk_done_fn *done, void *ctx) {
+	state_file_save(d->state, done, ctx);
+}
+
 void distributor_pause(struct distributor *d, bool is_paused) {
 	if (is_paused == d->is_paused) {
 		return;

@@ -7,6 +7,7 @@
 #include "distributor/accounts.h"
 #include "distributor/action/hooks.h"
 #include "distributor/config.h"
+#include "distributor/disk.h"
 #include "distributor/dispatch.h"
 #include "distributor/registrations.h"
 #include <ev.h>
@@ -34,6 +35,8 @@ struct accounts *distributor_accounts(const struct distributor *distributor);
 struct registrations *distributor_registrations(const struct distributor *distributor);
 struct dispatch *distributor_dispatch(const struct distributor *distributor);
 const struct config *distributor_config(const struct distributor *distributor);
+/* Writes the state, also what was changed by the functions here, then calls back. */
+void distributor_save(struct distributor *distributor, disk_done_fn *done, void *ctx);
 /* No connection until resumed; kept across restarts. */
 void distributor_pause(struct distributor *distributor, bool is_paused);
 bool distributor_is_paused(const struct distributor *distributor);

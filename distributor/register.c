@@ -379,6 +379,13 @@ void register_job_move(struct registrations *registrations, struct registration 
 	register_job_start(register_job_create(registrations, REGISTER_MOVE, &request));
 }
 
+void register_job_stay(struct registrations *registrations, struct registration *registration) {
+	struct register_job *job = register_job_find(registrations, registration->id);
+	if (job && job->purpose == REGISTER_MOVE && !job->is_saving) {
+		register_job_cancel(job);
+	}
+}
+
 /* Requests for what is not registered yet are put to the present relay instead. */
 void register_jobs_move(struct registrations *registrations) {
 	const struct account *present = accounts_present(registrations->options.accounts);

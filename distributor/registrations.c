@@ -306,6 +306,8 @@ void registrations_move(struct registrations *registrations) {
 	LIST_FOREACH (registration, &registrations->all, link) {
 		if (!registration->channel || registration->channel->account != present) {
 			register_job_move(registrations, registration);
+		} else {
+			register_job_stay(registrations, registration);
 		}
 	}
 }

@@ -55,6 +55,8 @@ void register_job_on_endpoint(struct register_job *job);
 void register_job_on_refused(struct register_job *job, int status);
 /* A new endpoint for a registration that has one elsewhere, or none. */
 void register_job_move(struct registrations *registrations, struct registration *registration);
+/* It is where it should be: a move that is under way elsewhere is taken back. */
+void register_job_stay(struct registrations *registrations, struct registration *registration);
 /* What was asked of another relay is asked of the present one. */
 void register_jobs_move(struct registrations *registrations);
 void register_on_flush(struct alarm *alarm, void *ctx);

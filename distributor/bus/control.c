@@ -54,6 +54,28 @@ static int control_admit(sd_bus_message *message, sd_bus_error *error) {
 	return 0;
 }
 
+/* ---- changes ---- */
+
+static void control_on_saved(int result, void *ctx) {
+	CLEANUP(sd_bus_message_unrefp) sd_bus_message *call = ctx;
+	if (result < 0) {
+		result = sd_bus_reply_method_errorf(call, "org.bellwire.Error.NotSaved",
+			"it is done, but forgotten at the next start: the state cannot be written (%s)",
+			strerror(-result));
+	} else {
+		result = sd_bus_reply_method_return(call, NULL);
+	}
+	if (result < 0) {
+		log_debug("bus", "a caller is not answered error=\"%s\"", strerror(-result));
+	}
+}
+
+/* What was changed is on the disk before anyone is told. */
+static int control_reply_saved(struct control *control, sd_bus_message *call) {
+	distributor_save(control->options.distributor, control_on_saved, sd_bus_message_ref(call));
+	return 1;
+}
+
 /* ---- reports ---- */
 
 static int control_reply(sd_bus_message *call, sd_bus_message **out_reply) {
@@ -205,7 +227,7 @@ static int control_on_unregister(sd_bus_message *call, void *userdata, sd_bus_er
 	}
 	(void)registrations_unregister(distributor_registrations(control->options.distributor),
 		registration->kind, slice_of(registration->token), false); /* it is there */
-	return sd_bus_reply_method_return(call, NULL);
+	return control_reply_saved(control, call);
 }
 
 static int control_on_block(sd_bus_message *call, void *userdata, sd_bus_error *error) {
@@ -221,7 +243,7 @@ static int control_on_block(sd_bus_message *call, void *userdata, sd_bus_error *
 	}
 	registrations_set_blocked(distributor_registrations(control->options.distributor),
 		registration->number, is_blocked != 0);
-	return sd_bus_reply_method_return(call, NULL);
+	return control_reply_saved(control, call);
 }
 
 static int control_on_listen(sd_bus_message *call, void *userdata, sd_bus_error *error) {
@@ -253,7 +275,7 @@ static int control_on_pause(sd_bus_message *call, void *userdata, sd_bus_error *
 		return result;
 	}
 	distributor_pause(control->options.distributor, true);
-	return sd_bus_reply_method_return(call, NULL);
+	return control_reply_saved(control, call);
 }
 
 static int control_on_resume(sd_bus_message *call, void *userdata, sd_bus_error *error) {
@@ -263,7 +285,7 @@ static int control_on_resume(sd_bus_message *call, void *userdata, sd_bus_error 
 		return result;
 	}
 	distributor_pause(control->options.distributor, false);
-	return sd_bus_reply_method_return(call, NULL);
+	return control_reply_saved(control, call);
 }
 
 static int control_on_reconnect(sd_bus_message *call, void *userdata, sd_bus_error *error) {
@@ -288,7 +310,7 @@ static int control_on_move(sd_bus_message *call, void *userdata, sd_bus_error *e
 	if (!distributor_move(control->options.distributor, url, &problem)) {
 		return sd_bus_error_set(error, SD_BUS_ERROR_INVALID_ARGS, problem);
 	}
-	return sd_bus_reply_method_return(call, NULL);
+	return control_reply_saved(control, call);
 }
 
 /* ---- properties ---- */

@@ -160,6 +160,31 @@ static void refuses_bad_ones(void **state) {
 	assert_false(url_parse((struct slice){"https://a\0b/", 12}, &url));
 }
 
+static void tells_places_apart(void **state) {
+	(void)state;
+	static const struct {
+		const char *a, *b;
+		bool are_equal;
+	} table[] = {
+		{"wss://push.example/", "wss://push.example", true},
+		{"wss://push.example/", "HTTPS://Push.Example:443/", true},
+		{"ws://[::0001]/i/x?y", "http://[::1]:80/i/x?y", true},
+		{"wss://push.example/", "ws://push.example/", false},
+		{"wss://push.example/", "wss://push.example:444/", false},
+		{"wss://push.example/", "wss://push.example.net/", false},
+		{"wss://push.example/i/x", "wss://push.example/i/X", false},
+		{"wss://push.example/i", "wss://push.example/i/", false},
+		{"wss://push.example/?a", "wss://push.example/?b", false},
+		{"wss://push.example/?a", "wss://push.example/", false},
+	};
+	for (size_t i = 0; i < sizeof table / sizeof table[0]; i++) {
+		struct url a, b;
+		assert_true(url_parse(slice_of(table[i].a), &a) && url_parse(slice_of(table[i].b), &b));
+		assert_int_equal(url_equals(&a, &b), table[i].are_equal);
+		assert_int_equal(url_equals(&b, &a), table[i].are_equal);
+	}
+}
+
 static void keeps_to_its_limits(void **state) {
 	(void)state;
 	enum { HEAD = 10 };
@@ -193,6 +218,7 @@ int main(void) {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(splits_good_ones),
 		cmocka_unit_test(refuses_bad_ones),
+		cmocka_unit_test(tells_places_apart),
 		cmocka_unit_test(keeps_to_its_limits),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -288,6 +288,41 @@ static void a_move_keeps_the_old_relay_for_a_week(void **state) {
 	end(&world);
 }
 
+static void a_move_taken_back_leaves_no_trace(void **state) {
+	(void)state;
+	struct world world;
+	struct world_answer answer;
+	char *error = NULL, old[200];
+	struct link *link = begin(&world);
+	(void)fake_link_answer_all(link);
+	world_register(&world, REGISTRATION_APP, "T", "org.app", NULL, &answer);
+	WORLD_WAIT(&world, answer.is_done && world_saw(&world, "announce T"));
+	const struct registration *registration =
+		registrations_find(world.registrations, REGISTRATION_APP, slice_of("T"));
+	(void)snprintf(old, sizeof old, "%s", registration->endpoint);
+	struct account *other = accounts_move(world.accounts, OTHER, &error);
+	registrations_move(world.registrations); /* waits for the other relay */
+	assert_non_null(accounts_move(world.accounts, RELAY, &error));
+	registrations_move(world.registrations);
+	fake_link_greet(fake_link_find(OTHER), UAID, 0);
+	(void)fake_link_answer_all(fake_link_find(OTHER));
+	WORLD_WAIT(&world, list_is_empty(&other->channels));
+	assert_string_equal(registration->endpoint, old);
+	assert_int_equal(world_count(&world, "announce T"), 1);
+	end(&world);
+}
+
+static void another_spelling_is_no_other_relay(void **state) {
+	(void)state;
+	struct world world;
+	char *error = NULL;
+	(void)begin(&world);
+	struct account *present = accounts_present(world.accounts);
+	assert_ptr_equal(accounts_move(world.accounts, "WS://Relay.Example:80", &error), present);
+	assert_ptr_not_equal(accounts_move(world.accounts, RELAY "i/invite", &error), present);
+	end(&world);
+}
+
 static void another_key_ends_a_move_under_way(void **state) {
 	(void)state;
 	struct world world;
@@ -352,6 +387,8 @@ int main(void) {
 		cmocka_unit_test(everything_survives_a_restart),
 		cmocka_unit_test(a_forgotten_device_makes_all_anew),
 		cmocka_unit_test(a_move_keeps_the_old_relay_for_a_week),
+		cmocka_unit_test(a_move_taken_back_leaves_no_trace),
+		cmocka_unit_test(another_spelling_is_no_other_relay),
 		cmocka_unit_test(another_key_ends_a_move_under_way),
 		cmocka_unit_test(a_full_disk_refuses_without_traces),
 	};
