@@ -137,7 +137,7 @@ static void settings_set(struct settings_loader *loader, const struct setting *s
 /* ---- the file ---- */
 
 /* Sections are for the reader's eye, but for those that somebody else reads. */
-static bool settings_is_of_others(const struct settings_program *program, const char *section) {
+bool settings_is_of_others(const struct settings_program *program, const char *section) {
 	for (const char *const *other = program->other_sections; other && *other; other++) {
 		if (strncmp(section, *other, strlen(*other)) == 0) {
 			return true;

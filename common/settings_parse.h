@@ -14,6 +14,8 @@ bool settings_parse(
 /* Releases and empties one setting's value. */
 void settings_clear(const struct setting *setting, void *target);
 bool settings_is_bool(const char *text);
+/* A section of the file that the program leaves to others. */
+bool settings_is_of_others(const struct settings_program *program, const char *section);
 /* "--help" and its like. */
 bool settings_action_find(const char *word, enum settings_action *out_action);
 /* By name, with '-' for '_' allowed. NULL when unknown. */

@@ -3,6 +3,7 @@
 #include "distributor/ctl/config_edit.h"
 #include "common/ini_file.h"
 #include "common/log.h"
+#include "common/settings_parse.h"
 #include "common/slice.h"
 #include "distributor/config.h"
 #include <assert.h>
@@ -20,8 +21,7 @@ struct config_edit {
 
 static void config_edit_on_pair(const struct ini_pair *pair, void *ctx) {
 	struct config_edit *edit = ctx;
-	const char *others = config_program()->other_sections;
-	if (strncmp(pair->section, others, strlen(others)) == 0) {
+	if (settings_is_of_others(config_program(), pair->section)) {
 		return;
 	}
 	for (size_t i = 0; i < edit->count; i++) {

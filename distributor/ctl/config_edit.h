@@ -11,5 +11,6 @@ struct config_change {
 };
 
 /* Fresh text of the file with the changes: each in its line, else below the line [distributor],
- * which is put in front when there is none. Hooks' sections are theirs. */
+ * which is put in front when there is none. Sections of hooks and
+ * mail accounts are theirs. */
 char *config_edit_dup(const char *text, struct config_change *changes, size_t count);

@@ -24,6 +24,8 @@ static void lines_are_found_and_others_stay(void **state) {
 			{false, true}},
 		{"[hook a]\nrelay = x\npool = 1\n[distributor]\npool = 3\n",
 			"[hook a]\nrelay = x\npool = 1\n[distributor]\nrelay = R\npool = 3\n", {true, false}},
+		{"[jmap a]\npool = 1\n", "[distributor]\nrelay = R\npool = 3\n\n[jmap a]\npool = 1\n",
+			{true, true}},
 		{"relay\npool = 3\r\n[distributor]\n", "relay\npool = 3\n[distributor]\nrelay = R\n",
 			{true, false}},
 		{"relays = 1\npool = 30\n", "[distributor]\nrelay = R\n\nrelays = 1\npool = 3\n",
