@@ -102,3 +102,18 @@ int file_replace(const char *path, const void *data, size_t bytes, mode_t mode) 
 	}
 	return file_sync_directory(path);
 }
+
+int file_make_folders(const char *path) {
+	CLEANUP_FREE char *folder = mem_strdup(path);
+	if (!folder[0]) {
+		return -ENOENT;
+	}
+	for (char *slash = strchr(folder + 1, '/'); slash; slash = strchr(slash + 1, '/')) {
+		*slash = '\0';
+		if (mkdir(folder, 0700) < 0 && errno != EEXIST) {
+			return -errno;
+		}
+		*slash = '/';
+	}
+	return 0;
+}

@@ -13,3 +13,6 @@ int file_read_secret(const char *path, size_t limit_bytes, char **out_data, size
 /* Writes beside path, syncs, renames, syncs the directory. 0 or negative errno with the old file
  * untouched. */
 int file_replace(const char *path, const void *data, size_t bytes, mode_t mode);
+/* Makes the folders that path lies in, as mkdir -p does; what is made gets mode 0700. 0 or negative
+ * errno. */
+int file_make_folders(const char *path);

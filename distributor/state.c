@@ -12,38 +12,16 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/file.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 enum { STATE_FILE_MAX = 64 << 20 };
 
-/* As mkdir -p; only what is made gets the mode. */
-static int state_make_dir(const char *dir) {
-	CLEANUP_FREE char *path = mem_strdup(dir);
-	for (char *at = path + 1; at && *at; at = strchr(at, '/')) {
-		at += *at == '/';
-		char *slash = strchr(at, '/');
-		if (slash) {
-			*slash = '\0';
-		}
-		if (mkdir(path, 0700) < 0 && errno != EEXIST) {
-			return -errno;
-		}
-		if (!slash) {
-			return 0;
-		}
-		*slash = '/';
-		at = slash;
-	}
-	return 0;
-}
-
 int state_lock(const char *dir) {
-	int result = state_make_dir(dir);
+	CLEANUP_FREE char *path = mem_printf("%s/lock", dir);
+	int result = file_make_folders(path);
 	if (result < 0) {
 		return result;
 	}
-	CLEANUP_FREE char *path = mem_printf("%s/lock", dir);
 	CLEANUP_CLOSE int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
 	if (fd < 0) {
 		return -errno;

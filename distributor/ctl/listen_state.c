@@ -43,19 +43,6 @@ char *listen_state_default_path(const struct url *relay) {
 		"%s/bellwire/listen-%s-%u%s.json", folder, relay->host, relay->port, hash_text);
 }
 
-/* Makes the folders above path, for us alone. */
-static int listen_state_make_folders(const char *path) {
-	CLEANUP_FREE char *part = mem_strdup(path);
-	for (char *slash = strchr(part + 1, '/'); slash; slash = strchr(slash + 1, '/')) {
-		*slash = '\0';
-		if (mkdir(part, 0700) < 0 && errno != EEXIST) {
-			return -errno;
-		}
-		*slash = '/';
-	}
-	return 0;
-}
-
 static void listen_state_random(void *out, size_t bytes) {
 	if (RAND_bytes(out, (int)bytes) != 1) {
 		log_fatal("OpenSSL has no randomness");
@@ -185,7 +172,7 @@ int listen_state_open(
 	*state = (struct listen_state){.lock = -1};
 	state->path = mem_strdup(path);
 	state->relay = mem_strdup(relay);
-	int result = listen_state_make_folders(path);
+	int result = file_make_folders(path);
 	if (result < 0) {
 		*out_error = mem_printf("the folder of %s cannot be made: %s", path, strerror(-result));
 	}

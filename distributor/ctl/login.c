@@ -16,7 +16,6 @@
 #include <spawn.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -94,17 +93,8 @@ static int login_read(struct login *login) {
 	return login_edit(login, text ? text : "");
 }
 
-static void login_make_folder(const char *path) {
-	CLEANUP_FREE char *folder = mem_strdup(path);
-	for (char *slash = strchr(folder + 1, '/'); slash; slash = strchr(slash + 1, '/')) {
-		*slash = '\0';
-		(void)mkdir(folder, 0700); /* what fails here fails again when the file is written */
-		*slash = '/';
-	}
-}
-
 static int login_write(const struct login *login) {
-	login_make_folder(login->path);
+	(void)file_make_folders(login->path); /* what fails here fails again when it is written */
 	/* an invite is a secret */
 	int result = file_replace(login->path, login->text, strlen(login->text), 0600);
 	if (result < 0) {

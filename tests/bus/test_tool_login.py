@@ -126,6 +126,28 @@ def test_whom_to_trust_is_written(session, private_relay, tmp_path, text):
     assert "insecure = on" in settings_of(config)
 
 
+def test_mail_logins_are_left_alone(session, tmp_path):
+    config = tmp_path / "distributor.conf"
+    mail = f"[jmap work]\nuser = ann@example.org\ninsecure = off\nca_file = {tmp_path}/mail.pem\n"
+    (tmp_path / "mail.pem").write_text("")
+    config.write_text(mail)
+    done = login(session, "ws://push.example/", "--config", config, "--insecure", "--no-check")
+    assert done.returncode == 0, done.stderr
+    assert config.read_text() == f"[distributor]\nrelay = ws://push.example/\ninsecure = on\n\n{mail}"
+    settings_of(config)
+
+
+def test_mail_logins_are_left_alone(session, tmp_path):
+    config = tmp_path / "distributor.conf"
+    mail = f"[jmap work]\nuser = ann@example.org\ninsecure = off\nca_file = {tmp_path}/mail.pem\n"
+    (tmp_path / "mail.pem").write_text("")
+    config.write_text(mail)
+    done = login(session, "ws://push.example/", "--config", config, "--insecure", "--no-check")
+    assert done.returncode == 0, done.stderr
+    assert config.read_text() == f"[distributor]\nrelay = ws://push.example/\ninsecure = on\n\n{mail}"
+    settings_of(config)
+
+
 def test_certificates_that_are_none_are_refused(session, private_relay, tmp_path):
     config = tmp_path / "distributor.conf"
     (tmp_path / "empty.pem").write_text("")
