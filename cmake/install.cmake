@@ -16,6 +16,8 @@ install(FILES deploy/dbus-1/services/org.unifiedpush.Distributor.bellwire.servic
   DESTINATION ${CMAKE_INSTALL_DATADIR}/dbus-1/services COMPONENT distributor)
 install(FILES deploy/autostart/bellwire-distributor.desktop
   DESTINATION ${CMAKE_INSTALL_FULL_SYSCONFDIR}/xdg/autostart COMPONENT distributor)
+install(FILES deploy/applications/bellwire-distributor.desktop
+  DESTINATION ${CMAKE_INSTALL_DATADIR}/applications COMPONENT distributor)
 install(FILES deploy/distributor.conf
   DESTINATION ${CMAKE_INSTALL_DATADIR}/doc/bellwire-distributor/examples COMPONENT distributor)
 

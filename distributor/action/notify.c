@@ -1,21 +1,25 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Notifications by key: at most one call a key is under way, and the newest text waits for it. */
 #include "distributor/action/notify.h"
+#include "common/cleanup.h"
 #include "common/list.h"
 #include "common/log.h"
 #include "common/mem.h"
 #include "distributor/action/sanitize.h"
+#include <assert.h>
 #include <stdlib.h>
 #include <string.h>
 
 #define NOTIFY_NAME "org.freedesktop.Notifications"
 #define NOTIFY_PATH "/org/freedesktop/Notifications"
+#define NOTIFY_DESKTOP_ENTRY "bellwire-distributor" /* deploy/applications has it */
 
 enum {
 	NOTIFY_ITEMS_MAX =
 		128, /* known at a time; the oldest that is at rest is forgotten for a new one */
 	NOTIFY_TITLE_MAX = 200,
 	NOTIFY_TEXT_MAX = 1000,
+	NOTIFY_TOKEN_MAX = 1000,
 	NOTIFY_URGENT = 2,
 	NOTIFY_USUAL = 1,
 };
@@ -24,8 +28,16 @@ enum {
 enum notify_server { NOTIFY_UNASKED, NOTIFY_ASKING, NOTIFY_KNOWN };
 
 struct notify_text {
-	char *title, *text, *icon; /* as given, not safe yet; title NULL: nothing waits */
+	char *title, *text, *icon, *category; /* as given, not safe yet; title NULL: nothing waits */
 	bool is_urgent;
+	char *actions[2 * NOTIFY_ACTIONS_MAX]; /* name, label, name, label, …; NULL behind them */
+};
+
+/* Whom to tell. */
+struct notify_watcher {
+	notify_acted_fn *acted;
+	notify_closed_fn *closed;
+	void *ctx;
 };
 
 struct notify_item {
@@ -34,6 +46,8 @@ struct notify_item {
 	char *key; /* NULL: forgotten once it is shown */
 	uint32_t id; /* the server's, 0 when it is not shown */
 	struct notify_text next; /* to be shown when the call under way has ended */
+	struct notify_watcher watcher;
+	char *token; /* for the action that is to come, or NULL */
 	bool is_withdrawn; /* … or to be taken away */
 	sd_bus_slot *call; /* Notify under way, or NULL */
 };
@@ -43,11 +57,12 @@ struct notify {
 	struct list items; /* struct notify_item::link */
 	size_t count;
 	enum notify_server server;
-	bool has_markup;
-	sd_bus_slot *asking, *closed_match, *owner_match;
+	bool has_markup, has_actions;
+	sd_bus_slot *asking, *closed_match, *acted_match, *token_match, *owner_match;
 };
 
 static void notify_item_send(struct notify_item *item);
+static void notify_ask(struct notify *notify);
 
 /* ---- items ---- */
 
@@ -55,6 +70,10 @@ static void notify_text_clear(struct notify_text *text) {
 	free(text->title);
 	free(text->text);
 	free(text->icon);
+	free(text->category);
+	for (size_t i = 0; i < 2 * NOTIFY_ACTIONS_MAX; i++) {
+		free(text->actions[i]);
+	}
 	*text = (struct notify_text){0};
 }
 
@@ -63,6 +82,7 @@ static void notify_item_free(struct notify_item *item) {
 	item->notify->count--;
 	sd_bus_slot_unref(item->call);
 	notify_text_clear(&item->next);
+	free(item->token);
 	free(item->key);
 	free(item);
 }
@@ -77,12 +97,55 @@ static struct notify_item *notify_find(struct notify *notify, const char *key) {
 	return NULL;
 }
 
+static struct notify_item *notify_find_id(struct notify *notify, uint32_t id) {
+	struct notify_item *item;
+	LIST_FOREACH (item, &notify->items, link) {
+		if (id != 0 && item->id == id) {
+			return item;
+		}
+	}
+	return NULL;
+}
+
+static bool notify_item_is_idle(const struct notify_item *item) {
+	return !item->call && !item->next.title;
+}
+
+static bool notify_item_is_watched(const struct notify_item *item) {
+	return item->watcher.acted || item->watcher.closed;
+}
+
+/* Nothing is known of an item that is neither shown nor under way, nor of one that nobody asks for.
+ */
+static void notify_item_settle(struct notify_item *item) {
+	if (notify_item_is_idle(item) &&
+		(item->id == 0 || (!item->key && !notify_item_is_watched(item)))) {
+		notify_item_free(item);
+	}
+}
+
+/* It is not shown, unless it is about to be. The item may be gone afterwards. */
+static void notify_item_end(struct notify_item *item) {
+	item->id = 0;
+	if (!notify_item_is_idle(item)) {
+		return;
+	}
+	struct notify_watcher watcher = item->watcher;
+	notify_item_free(item);
+	if (watcher.closed) {
+		watcher.closed(watcher.ctx);
+	}
+}
+
 /* NULL when all that are known have a call under way or wait for the server. */
 static struct notify_item *notify_add(struct notify *notify, const char *key) {
-	struct notify_item *item, *next;
-	LIST_FOREACH_SAFE (item, next, &notify->items, link) {
-		if (notify->count >= NOTIFY_ITEMS_MAX && !item->call && !item->next.title) {
-			notify_item_free(item);
+	struct notify_item *item;
+	if (notify->count >= NOTIFY_ITEMS_MAX) {
+		LIST_FOREACH (item, &notify->items, link) {
+			if (notify_item_is_idle(item)) {
+				notify_item_end(item);
+				break;
+			}
 		}
 	}
 	if (notify->count >= NOTIFY_ITEMS_MAX) {
@@ -97,44 +160,49 @@ static struct notify_item *notify_add(struct notify *notify, const char *key) {
 	return item;
 }
 
-static bool notify_item_is_idle(const struct notify_item *item) {
-	return !item->call && !item->next.title;
+/* ---- the server ---- */
+
+/* One that waits for the server, or NULL. */
+static struct notify_item *notify_find_waiting(struct notify *notify) {
+	struct notify_item *item;
+	LIST_FOREACH (item, &notify->items, link) {
+		if (item->next.title && !item->call) {
+			return item;
+		}
+	}
+	return NULL;
 }
 
-/* Nothing is known of an item that is neither shown nor under way. */
-static void notify_item_settle(struct notify_item *item) {
-	if (notify_item_is_idle(item) && (item->id == 0 || !item->key)) {
-		notify_item_free(item);
+static void notify_send_waiting(struct notify *notify) {
+	struct notify_item *item;
+	while ((item = notify_find_waiting(notify))) {
+		if (notify->server != NOTIFY_KNOWN) {
+			notify_ask(notify);
+			return;
+		}
+		notify_item_send(item);
 	}
 }
 
-/* ---- the server ---- */
+static void notify_drop_waiting(struct notify *notify) {
+	struct notify_item *item;
+	while ((item = notify_find_waiting(notify))) {
+		notify_text_clear(&item->next);
+		notify_item_end(item);
+	}
+}
 
 /* Another server, or none: it knows nothing of what the last one showed. */
 static void notify_forget_server(struct notify *notify) {
 	notify->server = NOTIFY_UNASKED;
 	notify->asking = sd_bus_slot_unref(notify->asking);
 	struct notify_item *item, *next;
+again:
 	LIST_FOREACH_SAFE (item, next, &notify->items, link) {
-		item->id = 0;
-		notify_item_settle(item);
-	}
-}
-
-static void notify_send_waiting(struct notify *notify) {
-	struct notify_item *item, *next;
-	LIST_FOREACH_SAFE (item, next, &notify->items, link) {
-		if (item->next.title && !item->call) {
-			notify_item_send(item);
+		if (item->id != 0) {
+			notify_item_end(item);
+			goto again;
 		}
-	}
-}
-
-static void notify_drop_waiting(struct notify *notify) {
-	struct notify_item *item, *next;
-	LIST_FOREACH_SAFE (item, next, &notify->items, link) {
-		notify_text_clear(&item->next);
-		notify_item_settle(item);
 	}
 }
 
@@ -149,11 +217,12 @@ static int notify_on_capabilities(sd_bus_message *reply, void *ctx, sd_bus_error
 		notify_drop_waiting(notify);
 		return 0;
 	}
-	notify->has_markup = false;
+	notify->has_markup = notify->has_actions = false;
 	const char *name;
 	if (sd_bus_message_enter_container(reply, 'a', "s") > 0) {
 		while (sd_bus_message_read(reply, "s", &name) > 0) {
 			notify->has_markup |= strcmp(name, "body-markup") == 0;
+			notify->has_actions |= strcmp(name, "actions") == 0;
 		}
 	}
 	notify->server = NOTIFY_KNOWN;
@@ -162,6 +231,9 @@ static int notify_on_capabilities(sd_bus_message *reply, void *ctx, sd_bus_error
 }
 
 static void notify_ask(struct notify *notify) {
+	if (notify->server != NOTIFY_UNASKED) {
+		return;
+	}
 	int result = sd_bus_call_method_async(notify->bus, &notify->asking, NOTIFY_NAME, NOTIFY_PATH,
 		NOTIFY_NAME, "GetCapabilities", notify_on_capabilities, notify, NULL);
 	if (result >= 0) { /* else what waits, waits for the next one */
@@ -176,12 +248,40 @@ static int notify_on_closed(sd_bus_message *message, void *ctx, sd_bus_error *er
 	if (sd_bus_message_read(message, "uu", &id, &reason) <= 0 || id == 0) {
 		return 0;
 	}
-	struct notify_item *item, *next;
-	LIST_FOREACH_SAFE (item, next, &notify->items, link) {
-		if (item->id == id) {
-			item->id = 0;
-			notify_item_settle(item);
-		}
+	struct notify_item *item = notify_find_id(notify, id);
+	if (item) {
+		notify_item_end(item);
+	}
+	return 0;
+}
+
+/* Comes before the action that it belongs to. */
+static int notify_on_token(sd_bus_message *message, void *ctx, sd_bus_error *error) {
+	(void)error;
+	uint32_t id;
+	const char *token;
+	if (sd_bus_message_read(message, "us", &id, &token) <= 0 || strlen(token) > NOTIFY_TOKEN_MAX) {
+		return 0;
+	}
+	struct notify_item *item = notify_find_id(ctx, id);
+	if (item) {
+		free(item->token);
+		item->token = mem_strdup(token);
+	}
+	return 0;
+}
+
+static int notify_on_acted(sd_bus_message *message, void *ctx, sd_bus_error *error) {
+	(void)error;
+	uint32_t id;
+	const char *action;
+	if (sd_bus_message_read(message, "us", &id, &action) <= 0) {
+		return 0;
+	}
+	struct notify_item *item = notify_find_id(ctx, id);
+	if (item && item->watcher.acted) {
+		CLEANUP_FREE char *token = steal(&item->token);
+		item->watcher.acted(action, token ? token : "", item->watcher.ctx);
 	}
 	return 0;
 }
@@ -222,10 +322,32 @@ static int notify_on_shown(sd_bus_message *reply, void *ctx, sd_bus_error *error
 	item->is_withdrawn = false;
 	if (item->next.title) {
 		notify_item_send(item);
+	} else if (item->id == 0) {
+		notify_item_end(item);
 	} else {
 		notify_item_settle(item);
 	}
 	return 0;
+}
+
+static int notify_append_facts(
+	const struct notify *notify, sd_bus_message *call, const struct notify_text *shown) {
+	uint8_t urgency = shown->is_urgent ? NOTIFY_URGENT : NOTIFY_USUAL;
+	int result = sd_bus_message_open_container(call, 'a', "s");
+	for (size_t i = 0;
+		 notify->has_actions && i < 2 * NOTIFY_ACTIONS_MAX && shown->actions[i] && result >= 0;
+		 i++) {
+		result = sd_bus_message_append(call, "s", shown->actions[i]);
+	}
+	result = result < 0 ? result : sd_bus_message_close_container(call);
+	result = result < 0 ? result : sd_bus_message_open_container(call, 'a', "{sv}");
+	result = result < 0 ? result
+						: sd_bus_message_append(call, "{sv}{sv}", "urgency", "y", urgency,
+							  "desktop-entry", "s", NOTIFY_DESKTOP_ENTRY);
+	if (result >= 0 && shown->category) {
+		result = sd_bus_message_append(call, "{sv}", "category", "s", shown->category);
+	}
+	return result < 0 ? result : sd_bus_message_close_container(call);
 }
 
 static int notify_call_make(struct notify *notify, const struct notify_text *shown, uint32_t id,
@@ -236,11 +358,11 @@ static int notify_call_make(struct notify *notify, const struct notify_text *sho
 	int result = sd_bus_message_new_method_call(
 		notify->bus, out_call, NOTIFY_NAME, NOTIFY_PATH, NOTIFY_NAME, "Notify");
 	if (result >= 0) {
-		uint8_t urgency = shown->is_urgent ? NOTIFY_URGENT : NOTIFY_USUAL;
-		result = sd_bus_message_append(*out_call, "susssasa{sv}i", "Bellwire", id,
-			shown->icon ? shown->icon : "mail-unread", title[0] ? title : "Bellwire", text, 0, 1,
-			"urgency", "y", urgency, -1);
+		result = sd_bus_message_append(*out_call, "susss", "Bellwire", id,
+			shown->icon ? shown->icon : "mail-unread", title[0] ? title : "Bellwire", text);
 	}
+	result = result < 0 ? result : notify_append_facts(notify, *out_call, shown);
+	result = result < 0 ? result : sd_bus_message_append(*out_call, "i", -1);
 	free(title);
 	free(text);
 	return result;
@@ -250,9 +372,7 @@ static int notify_call_make(struct notify *notify, const struct notify_text *sho
 static void notify_item_send(struct notify_item *item) {
 	struct notify *notify = item->notify;
 	if (notify->server != NOTIFY_KNOWN) {
-		if (notify->server == NOTIFY_UNASKED) {
-			notify_ask(notify);
-		}
+		notify_ask(notify);
 		return;
 	}
 	sd_bus_message *call = NULL;
@@ -266,12 +386,38 @@ static void notify_item_send(struct notify_item *item) {
 	list_append(&notify->items, &item->link);
 	if (result < 0) {
 		log_warn("a notification was not shown error=\"%s\"", strerror(-result));
-		notify_item_settle(item);
+		notify_item_end(item);
+	}
+}
+
+static char *notify_dup(const char *text) {
+	return text ? mem_strdup(text) : NULL;
+}
+
+static void notify_text_copy(struct notify_text *text, const struct notification *notification) {
+	assert(notification->actions_count <= NOTIFY_ACTIONS_MAX);
+	*text = (struct notify_text){
+		.title = mem_strdup(notification->title),
+		.text = mem_strdup(notification->text ? notification->text : ""),
+		.icon = notify_dup(notification->icon),
+		.category = notify_dup(notification->category),
+		.is_urgent = notification->is_urgent,
+	};
+	for (size_t i = 0; i < notification->actions_count; i++) {
+		text->actions[2 * i] = mem_strdup(notification->actions[i].name);
+		text->actions[2 * i + 1] = mem_strdup(notification->actions[i].label);
+	}
+}
+
+static void notify_tell_closed(const struct notification *notification) {
+	if (notification->closed) {
+		notification->closed(notification->ctx);
 	}
 }
 
 void notify_show(struct notify *notify, const struct notification *notification) {
 	if (!notify->bus) {
+		notify_tell_closed(notification);
 		return;
 	}
 	struct notify_item *item = notify_find(notify, notification->key);
@@ -280,16 +426,14 @@ void notify_show(struct notify *notify, const struct notification *notification)
 	}
 	if (!item) {
 		log_debug("notify", "too many notifications at once");
+		notify_tell_closed(notification);
 		return;
 	}
 	notify_text_clear(&item->next);
+	notify_text_copy(&item->next, notification);
 	item->is_withdrawn = false;
-	item->next = (struct notify_text){
-		.title = mem_strdup(notification->title),
-		.text = mem_strdup(notification->text ? notification->text : ""),
-		.icon = notification->icon ? mem_strdup(notification->icon) : NULL,
-		.is_urgent = notification->is_urgent,
-	};
+	item->watcher =
+		(struct notify_watcher){notification->acted, notification->closed, notification->ctx};
 	if (!item->call) {
 		notify_item_send(item);
 	}
@@ -301,6 +445,7 @@ void notify_withdraw(struct notify *notify, const char *key) {
 		return;
 	}
 	notify_text_clear(&item->next);
+	item->watcher = (struct notify_watcher){0};
 	if (item->call) {
 		item->is_withdrawn = true;
 		return;
@@ -312,6 +457,15 @@ void notify_withdraw(struct notify *notify, const char *key) {
 	notify_item_settle(item);
 }
 
+void notify_forget(struct notify *notify, const void *ctx) {
+	struct notify_item *item;
+	LIST_FOREACH (item, &notify->items, link) {
+		if (item->watcher.ctx == ctx) {
+			item->watcher = (struct notify_watcher){0};
+		}
+	}
+}
+
 /* ---- the whole ---- */
 
 struct notify *notify_open(struct bus *bus) {
@@ -321,9 +475,13 @@ struct notify *notify_open(struct bus *bus) {
 		return notify;
 	}
 	notify->bus = sd_bus_ref(bus_get(bus));
-	/* Without these a notification that was closed is only shown anew. */
+	/* Without these a notification that was closed is only shown anew, and no action is heard. */
 	(void)sd_bus_match_signal_async(notify->bus, &notify->closed_match, NOTIFY_NAME, NOTIFY_PATH,
 		NOTIFY_NAME, "NotificationClosed", notify_on_closed, NULL, notify);
+	(void)sd_bus_match_signal_async(notify->bus, &notify->acted_match, NOTIFY_NAME, NOTIFY_PATH,
+		NOTIFY_NAME, "ActionInvoked", notify_on_acted, NULL, notify);
+	(void)sd_bus_match_signal_async(notify->bus, &notify->token_match, NOTIFY_NAME, NOTIFY_PATH,
+		NOTIFY_NAME, "ActivationToken", notify_on_token, NULL, notify);
 	(void)sd_bus_add_match_async(notify->bus, &notify->owner_match,
 		"type='signal',sender='org.freedesktop.DBus',interface='org.freedesktop.DBus',"
 		"member='NameOwnerChanged',arg0='" NOTIFY_NAME "'",
@@ -341,6 +499,8 @@ void notify_close(struct notify *notify) {
 	}
 	sd_bus_slot_unref(notify->asking);
 	sd_bus_slot_unref(notify->closed_match);
+	sd_bus_slot_unref(notify->acted_match);
+	sd_bus_slot_unref(notify->token_match);
 	sd_bus_slot_unref(notify->owner_match);
 	sd_bus_unref(notify->bus);
 	free(notify);

@@ -2,7 +2,6 @@
 """A person with mail: session bus, desktop, keyring, a real relay, a JMAP server, and the real daemon between them."""
 
 import contextlib
-import dataclasses
 import json
 import os
 import pathlib
@@ -14,7 +13,7 @@ import time
 
 import dbus
 from daemon import Daemon
-from desktop import NOTIFICATIONS, OBJECT, Server
+from desktop import MOCK, Desktop
 from harness.certificates import make_certificate
 from harness.distributor import RECORD
 from harness.process import Process, free_port, wait_until
@@ -23,66 +22,9 @@ from harness.tool import run_tool
 from jmap_server import JmapServer
 from session import Session
 
-MOCK = "org.freedesktop.DBus.Mock"
 SECRETS, SECRETS_OBJECT = "org.freedesktop.secrets", "/org/freedesktop/secrets"
 CONTROL = ("org.bellwire.Distributor", "/org/bellwire/Distributor", "org.bellwire.Distributor")
 PASSWORD = "secret"
-
-
-@dataclasses.dataclass
-class Notice:
-    """One call of Notify: what it showed, under which number."""
-
-    id: int
-    replaces: int
-    title: str
-    text: str
-    actions: dict
-    urgency: int
-
-    def __contains__(self, words):
-        return words in self.title or words in self.text
-
-
-class Desktop(Server):
-    """The mock notification daemon, with actions; what is on its screen."""
-
-    def __init__(self, session, capabilities="body body-markup actions"):
-        super().__init__(session, capabilities)
-        self.mock = dbus.Interface(self.connection.get_object(NOTIFICATIONS, OBJECT, introspect=False), MOCK)
-
-    def notices(self):
-        """All that was ever shown."""
-        result, last = [], 0
-        for _, arguments in self.mock.GetMethodCalls("Notify"):
-            replaces, title, text, actions, hints = (arguments[i] for i in (1, 3, 4, 5, 6))
-            if not replaces:
-                last += 1
-            pairs = dict(zip(map(str, actions[::2]), map(str, actions[1::2])))
-            number = int(replaces) or last
-            result.append(Notice(number, int(replaces), str(title), str(text), pairs, int(hints["urgency"])))
-        return result
-
-    def about(self, words):
-        return [notice for notice in self.notices() if words in notice]
-
-    def wait(self, words, count=1, timeout=20):
-        """The notices about it, once there are so many."""
-        try:
-            wait_until(lambda: len(self.about(words)) >= count, timeout, f"{count} notices with {words!r}")
-        except AssertionError as error:
-            raise AssertionError(f"{error}\n{self.notices()}") from None
-        return self.about(words)
-
-    def withdrawn(self):
-        return [int(arguments[0]) for _, arguments in self.mock.GetMethodCalls("CloseNotification")]
-
-    def wait_withdrawn(self, notice, timeout=20):
-        wait_until(lambda: notice.id in self.withdrawn(), timeout, f"{notice} taken away")
-
-    def act(self, notice, action="default"):
-        arguments = dbus.Array([dbus.UInt32(notice.id), action], signature="v")
-        self.mock.EmitSignal(NOTIFICATIONS, "ActionInvoked", "us", arguments)
 
 
 class Keyring:

@@ -5,6 +5,8 @@
  *   push NAME TOPIC URGENCY HOW BODY   TOPIC "-" for none; HOW: plain, raw (unencrypted), broken
  *   catchup WHY | patience MS | dismiss NAME
  *   show KEY URGENT TITLE|TEXT | withdraw KEY
+ *   offer KEY TITLE: shows it with actions, tells "acted KEY ACTION [TOKEN]" and "closed KEY"
+ *   forget KEY: nothing of it is told any more
  *   done ID OUTCOME, registered NAME KEY, unregistered NAME
  * A message that failed is not offered again. Registrations that are known at the start: the names
  * in HOOKS_KNOWN, split at blanks.
@@ -20,7 +22,7 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { DRIVER_LINE_MAX = 200000, DRIVER_REGISTRATIONS_MAX = 70 };
+enum { DRIVER_LINE_MAX = 200000, DRIVER_REGISTRATIONS_MAX = 70, DRIVER_KEYS_MAX = 300 };
 
 /* ---- the fakes ---- */
 
@@ -141,6 +143,7 @@ struct driver {
 	struct ev_loop *loop;
 	struct hooks *hooks;
 	struct notify *notify;
+	char *keys[DRIVER_KEYS_MAX]; /* that were offered */
 	char line[DRIVER_LINE_MAX];
 	size_t len;
 	ev_io input;
@@ -191,6 +194,40 @@ static void driver_show(struct driver *driver, char *rest) {
 									.is_urgent = strcmp(urgent, "1") == 0});
 }
 
+static void driver_on_acted(const char *action, const char *token, void *ctx) {
+	printf("acted %s %s%s%s\n", (const char *)ctx, action, token[0] ? " " : "", token);
+}
+
+static void driver_on_closed(void *ctx) {
+	printf("closed %s\n", (const char *)ctx);
+}
+
+/* The same pointer for the same key. */
+static char *driver_key(struct driver *driver, const char *key) {
+	size_t i = 0;
+	while (i < DRIVER_KEYS_MAX - 1 && driver->keys[i] && strcmp(driver->keys[i], key) != 0) {
+		i++;
+	}
+	if (!driver->keys[i]) {
+		driver->keys[i] = mem_strdup(key);
+	}
+	return driver->keys[i];
+}
+
+static void driver_offer(struct driver *driver, char *rest) {
+	static const struct notify_action actions[] = {
+		{"default", "Open"}, {"read", "Mark as \"read\""}, {"a", "A"}, {"b", "B"}};
+	char *key = driver_key(driver, driver_word(&rest));
+	notify_show(driver->notify, &(struct notification){.key = key,
+									.title = rest ? rest : "",
+									.category = "email.arrived",
+									.actions = actions,
+									.actions_count = sizeof actions / sizeof *actions,
+									.acted = driver_on_acted,
+									.closed = driver_on_closed,
+									.ctx = key});
+}
+
 static void driver_do(struct driver *driver, char *line) {
 	char *rest = line, *word = driver_word(&rest);
 	if (strcmp(word, "push") == 0) {
@@ -206,6 +243,10 @@ static void driver_do(struct driver *driver, char *line) {
 		driver_show(driver, rest);
 	} else if (strcmp(word, "withdraw") == 0) {
 		notify_withdraw(driver->notify, rest);
+	} else if (strcmp(word, "offer") == 0) {
+		driver_offer(driver, rest);
+	} else if (strcmp(word, "forget") == 0) {
+		notify_forget(driver->notify, driver_key(driver, rest));
 	} else {
 		printf("unknown %s\n", word);
 	}
@@ -302,6 +343,9 @@ int main(int argc, char **argv) {
 		registration_clear(&the_registrations.all[i]);
 	}
 	hooks_config_free(&config);
+	for (size_t i = 0; i < DRIVER_KEYS_MAX; i++) {
+		free(driver->keys[i]);
+	}
 	free(driver);
 	return 0;
 }

@@ -2,7 +2,7 @@
 """Desktop notifications, seen by a mock of the desktop's server."""
 
 import pytest
-from desktop import Server
+from desktop import Desktop, Server
 from harness.process import wait_until
 
 @pytest.fixture
@@ -91,6 +91,77 @@ def test_no_server_and_one_that_comes_back(desk, session):
     h.send("show a 0 two|<")
     assert server.shown(1)[0][:4] == (0, "mail-unread", "two", "<")
     server.process.kill()
+
+
+@pytest.fixture
+def acting(session):
+    instance = Desktop(session)
+    yield instance
+    instance.process.kill()
+
+
+def test_actions(desk, acting):
+    h = desk()
+    h.send("offer one First", "show two 0 Second|x")
+    (first,), (second,) = acting.wait("First"), acting.wait("Second")
+    assert first.actions == {"default": "Open", "read": 'Mark as "read"', "a": "A", "b": "B"}
+    assert second.actions == {}
+    hints = acting.mock.GetMethodCalls("Notify")[0][1][6]
+    assert hints == {"urgency": 1, "category": "email.arrived", "desktop-entry": "bellwire-distributor"}
+    acting.act(second)
+    acting.act(first)
+    h.expect("acted one default")
+    acting.act(first, "read", token="wayland-token")
+    h.expect("acted one read wayland-token")
+    acting.act(first, "read")
+    h.expect("acted one read")
+    assert not [line for line in h.said if "two" in line]
+
+
+def test_actions_are_for_servers_that_have_them(desk, server):
+    h = desk()
+    h.send("offer one First")
+    assert server.shown(1)[0][2] == "First"
+    assert '"First" "" [] {' in server.calls("Notify")[0]
+
+
+def test_closed_is_told(desk, acting):
+    """Once, by whoever it was; not after a withdrawal, and not while another text is about to be shown."""
+    h = desk()
+    h.send("offer a A", "offer b B", "offer c C", "offer d D", "offer e E")
+    for title in "ABCDE":
+        acting.wait(title)
+    acting.close_one(1)
+    h.expect("closed a")
+    h.send("withdraw b", "offer c C again")
+    acting.wait("C again")
+    h.send("forget d")
+    acting.wait_withdrawn(acting.about("B")[0])
+    acting.close_one(4)
+    acting.close_one(3)
+    h.expect("closed c")
+    acting.stop()
+    h.expect("closed e")
+    assert not [line for line in h.said if line.startswith("closed")]
+
+
+def test_closed_is_told_of_what_was_never_shown(desk, hooks):
+    for h in (hooks(""), desk()):
+        h.send("offer a A", "offer b B")
+        h.expect("closed a")
+        h.expect("closed b")
+        h.finish()
+
+
+def test_a_flood_of_notices_is_bounded(desk, acting):
+    """The oldest are forgotten, and whoever asked is told; the screen keeps them."""
+    h = desk()
+    for i in range(200):
+        h.send(f"offer k{i} title{i}.")
+        acting.wait(f"title{i}.")
+    for i in range(200 - 128):
+        h.expect(f"closed k{i}")
+    assert not [line for line in h.said if line.startswith("closed")] and acting.withdrawn() == []
 
 
 def test_hook_shows_its_message(desk, server):
