@@ -218,16 +218,19 @@ void devices_accept(
 /* ---- who is the newest --------------------------------------------------------------------------
  */
 
-/* Two profiles with one identity take the device from each other for ever. */
+/* Two profiles with one identity take the device from each other for ever: the socket from before
+ * lives and has answered. One that travels from network to network leaves silent sockets behind. */
 static bool devices_is_flapping(struct device *device, const struct device *before) {
 	uint32_t now = devices_now(device->devices);
+	bool is_shared = before->older && before->older->pinged_sec == 0;
 	device->takeovers_sec = before->takeovers_sec;
 	device->takeovers = before->takeovers;
 	if (device->takeovers == 0 || now - device->takeovers_sec > DEVICES_FLAP_SEC) {
 		device->takeovers_sec = now;
 		device->takeovers = 0;
 	}
-	return ++device->takeovers > DEVICES_FLAP_TAKEOVERS;
+	device->takeovers += is_shared;
+	return device->takeovers > DEVICES_FLAP_TAKEOVERS;
 }
 
 static void devices_supersede(struct device *device) {
