@@ -59,9 +59,12 @@ class Distributor:
         for name, value in self.flags.items():
             if value is not None:
                 words += [f"--{name.replace('_', '-')}", value]
-        self.process = Process(words, self.directory / f"distributor-{self.starts}.log", self.env)
+        self.process = self.launch(words, self.directory / f"distributor-{self.starts}.log")
         self.wait_log("ready state_dir=")
         return self
+
+    def launch(self, words, log):
+        return Process(words, log, self.env)
 
     def stop(self):
         status = self.process.terminate()

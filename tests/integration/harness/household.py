@@ -1,37 +1,18 @@
 # SPDX-License-Identifier: Apache-2.0
 """A laptop that runs the real distributor, and the real relay behind its router: what happens on the way between."""
 
-import ctypes
+import json
 import re
 import time
 
 from . import relay as relay_module
+from .clock import Clock
 from .distributor import Distributor
 from .laptop import RELAY, RELAY6, Laptop
-from .process import free_port, wait_until
-
-CLONE_NEWNET = 0x40000000
-libc = ctypes.CDLL(None, use_errno=True)
-
-
-class Inside:
-    """This thread is in the namespace meanwhile: sockets and children that it makes belong there."""
-
-    def __init__(self, namespace):
-        self.namespace = namespace
-
-    def __enter__(self):
-        self.home = open("/proc/thread-self/ns/net")
-        self._enter(open(f"/proc/{self.namespace.holder.pid}/ns/net"))
-
-    def __exit__(self, *_):
-        self._enter(self.home)
-
-    @staticmethod
-    def _enter(file):
-        with file:
-            if libc.setns(file.fileno(), CLONE_NEWNET) < 0:
-                raise OSError(ctypes.get_errno(), "setns")
+from .namespace import Inside
+from .link import NO_PROXY
+from .process import Process, free_port, wait_until
+from .tool import run_tool
 
 
 class RouterRelay(relay_module.Relay):
@@ -64,14 +45,19 @@ class RouterRelay(relay_module.Relay):
 
 
 class Daemon(Distributor):
-    """The distributor on the laptop, with one hook that appends each message to a file as a line."""
+    """The distributor on the laptop, with one hook that appends each message to a file as a line. clock: its own;
+    bus: in the place of the session's and the system's; etc: files that it sees in /etc, by name."""
 
-    def __init__(self, laptop, relay, directory, catch_up="off", env=None, **flags):
+    def __init__(self, laptop, relay, directory, catch_up="off", env=None, clock=None, bus=None, etc=None, **flags):
         self.laptop = laptop
+        self.clock = clock
+        self.etc = etc or {}
         self.got_path = directory / "got"
         self.got_path.touch()
         command = f"sh -c '(cat; echo) >>{self.got_path}'"
-        environment = {"DBUS_SYSTEM_BUS_ADDRESS": "unix:path=/nonexistent/bus", **(env or {})}
+        environment = {"DBUS_SYSTEM_BUS_ADDRESS": "unix:path=/nonexistent/bus", **NO_PROXY, **(env or {})}
+        if bus:
+            environment.update(DBUS_SYSTEM_BUS_ADDRESS=bus.address, DBUS_SESSION_BUS_ADDRESS=bus.address)
         super().__init__(
             relay,
             directory,
@@ -84,6 +70,33 @@ class Daemon(Distributor):
     def start(self):
         with Inside(self.laptop):
             return super().start()
+
+    def launch(self, words, log):
+        pass_fds = ()
+        if self.clock:
+            shift, pass_fds = self.clock.begin()
+            words = [*shift, *words]
+        if self.etc:
+            words = ["unshare", "-m", "sh", "-c", self._mount_etc() + 'exec "$@"', "sh", *words]
+        process = Process(words, log, self.env, pass_fds)
+        if self.clock:
+            self.clock.begun()
+        return process
+
+    def _mount_etc(self):
+        (self.directory / "etc").mkdir(exist_ok=True)
+        script = ""
+        for name, text in self.etc.items():
+            (self.directory / "etc" / name).write_text(text)
+            script += f"mount --bind {self.directory}/etc/{name} /etc/{name} && "
+        return script
+
+    def tool(self, *words):
+        """`bellwire` on its bus."""
+        return run_tool(*words, env=self.env)
+
+    def status(self):
+        return json.loads(self.tool("status", "--json").stdout)
 
     # ---- its log ----
 
@@ -140,15 +153,25 @@ class Daemon(Distributor):
 
 
 class Household:
-    """laptop, relay and daemon, up and with its endpoint known."""
+    """laptop, relay and daemon, up and with its endpoint known. has_line: a Line in the cable of eth0; has_clock: the
+    daemon's clocks are the test's; has_bus: a private bus for it, with mock services when the test starts them."""
 
-    def __init__(self, directory, plug=True, laptop=None, **options):
-        self.laptop = laptop or Laptop()
-        self.daemon = self.relay = None
+    def __init__(self, directory, plug=True, has_line=False, has_clock=False, has_bus=False, before=None, name=RELAY,
+                 **options):
+        self.daemon = self.relay = self.bus = None
+        self.clock = options["clock"] = Clock() if has_clock else None
+        self.laptop = Laptop(has_line)
+        self.line = self.laptop.line
         try:
+            if has_bus:
+                from .system_bus import SystemBus  # needs python3-dbus, which the others do not
+
+                self.bus = options["bus"] = SystemBus(directory)
+            if before:
+                before(self)
             (directory / "relay").mkdir()
             relay_flags = options.pop("relay_flags", {})
-            self.relay = RouterRelay(self.laptop.router, directory / "relay", **relay_flags)
+            self.relay = RouterRelay(self.laptop.router, directory / "relay", name, **relay_flags)
             if plug:
                 self.laptop.plug()
             (directory / "daemon").mkdir()
@@ -165,6 +188,15 @@ class Household:
         self.daemon.wait_got(self.daemon.post(), timeout)
         self.daemon.wait_drained(timeout)
 
+    def settle(self, seconds=1.5):
+        """All news of the network are gathered and judged, which takes a second at most."""
+        quiet = now()
+        log = ""
+        while now() - quiet < seconds:
+            if log != (log := self.daemon.process.log()):
+                quiet = now()
+            time.sleep(0.05)
+
     def back_within(self, text, since, limit):
         """text has come and nothing is queued, so many seconds after `since`; returns how many it took."""
         self.daemon.wait_got(text, limit + 30)
@@ -179,7 +211,9 @@ class Household:
                 if part:
                     part.finish()
         finally:
-            self.laptop.close()
+            for part in (self.bus, self.clock, self.laptop):
+                if part:
+                    part.close()
 
 
 def now():

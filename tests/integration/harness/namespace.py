@@ -1,10 +1,34 @@
 # SPDX-License-Identifier: Apache-2.0
 """Network namespaces joined by veth pairs. They end with the process that holds them."""
 
+import ctypes
 import os
 import subprocess
 
 import pytest
+
+CLONE_NEWNET = 0x40000000
+libc = ctypes.CDLL(None, use_errno=True)
+
+
+class Inside:
+    """This thread is in the namespace meanwhile: sockets and children that it makes belong there."""
+
+    def __init__(self, namespace):
+        self.namespace = namespace
+
+    def __enter__(self):
+        self.home = open("/proc/thread-self/ns/net")
+        self._enter(open(f"/proc/{self.namespace.holder.pid}/ns/net"))
+
+    def __exit__(self, *_):
+        self._enter(self.home)
+
+    @staticmethod
+    def _enter(file):
+        with file:
+            if libc.setns(file.fileno(), CLONE_NEWNET) < 0:
+                raise OSError(ctypes.get_errno(), "setns")
 
 
 def require_namespaces():

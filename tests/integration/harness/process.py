@@ -15,6 +15,7 @@ SANITIZER_MARKS = (
     "runtime error:",
     "UndefinedBehaviorSanitizer",
 )
+ASAN_OPTIONS = "detect_leaks=1:detect_stack_use_after_return=0:quarantine_size_mb=16"
 
 
 def wait_until(condition, timeout=10.0, what="condition"):
@@ -55,9 +56,7 @@ class Process:
         self.arguments = [str(a) for a in arguments]
         self.stderr_path = stderr_path
         environment = dict(os.environ)
-        environment.setdefault(
-            "ASAN_OPTIONS", "detect_leaks=1:detect_stack_use_after_return=0:quarantine_size_mb=16"
-        )
+        environment.setdefault("ASAN_OPTIONS", ASAN_OPTIONS)
         environment.setdefault("UBSAN_OPTIONS", "print_stacktrace=1:halt_on_error=1")
         environment.update(env or {})
         with open(stderr_path, "ab") as err:
