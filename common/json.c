@@ -2,6 +2,7 @@
 /* Typed getters over jansson, and the JSON string printer. */
 #include "common/json.h"
 #include "common/buffer.h"
+#include "common/mem.h"
 #include "common/utf8.h"
 
 enum { JSON_DEPTH_MAX = 32 };
@@ -54,6 +55,19 @@ enum json_found json_get_string(const json_t *object, const char *key, struct sl
 	}
 	*out = (struct slice){json_string_value(value), json_string_length(value)};
 	return JSON_PRESENT;
+}
+
+char *json_get_string_dup(const json_t *object, const char *key) {
+	struct slice text;
+	return json_get_string(object, key, &text) == JSON_PRESENT ? mem_strndup(text.data, text.len)
+															   : NULL;
+}
+
+void json_load_text(const json_t *object, const char *key, char **text) {
+	struct slice value;
+	if (json_get_string(object, key, &value) == JSON_PRESENT) {
+		mem_replace_text(text, value);
+	}
 }
 
 enum json_found json_get_integer(const json_t *object, const char *key, int64_t *out) {

@@ -59,6 +59,12 @@ char *mem_strndup(const char *text, size_t len) {
 	return copy;
 }
 
+void mem_replace_text(char **text, struct slice value) {
+	char *copy = mem_strndup(value.data, value.len);
+	free(*text);
+	*text = copy;
+}
+
 char *mem_printf(const char *format, ...) {
 	char *text = NULL;
 	va_list args;

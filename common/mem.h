@@ -4,6 +4,7 @@
  * a peer can choose is capped before it reaches these functions. Release with free().
  */
 #pragma once
+#include "common/slice.h"
 #include <stddef.h>
 
 void *mem_alloc(size_t bytes);
@@ -14,6 +15,8 @@ void *mem_dup(const void *data, size_t bytes);
 char *mem_strdup(const char *text);
 /* Copies len bytes and adds a NUL. */
 char *mem_strndup(const char *text, size_t len);
+/* Frees *text, which may be NULL, and makes it a copy of value; value may lie in the old text. */
+void mem_replace_text(char **text, struct slice value);
 /* printf into fresh memory. */
 char *mem_printf(const char *format, ...) __attribute__((format(printf, 1, 2)));
 

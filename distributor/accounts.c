@@ -413,12 +413,6 @@ json_t *accounts_print(const struct accounts *accounts) {
 	return json;
 }
 
-static char *accounts_text_dup(const json_t *json, const char *key) {
-	struct slice text;
-	return json_get_string(json, key, &text) == JSON_PRESENT ? mem_strndup(text.data, text.len)
-															 : NULL;
-}
-
 /* A time that lies nowhere is over when the grace is. */
 static int64_t accounts_bounded_ms(int64_t wall_ms) {
 	int64_t latest_ms = clock_wall_ms() + ACCOUNTS_GRACE_MS;
@@ -426,8 +420,8 @@ static int64_t accounts_bounded_ms(int64_t wall_ms) {
 }
 
 static bool channel_load(struct account *account, const json_t *json) {
-	CLEANUP_FREE char *name = accounts_text_dup(json, "name");
-	CLEANUP_FREE char *use = accounts_text_dup(json, "use");
+	CLEANUP_FREE char *name = json_get_string_dup(json, "name");
+	CLEANUP_FREE char *use = json_get_string_dup(json, "use");
 	bool synced = false;
 	if (!name || strlen(name) != CHANNEL_NAME_LENGTH || !use ||
 		channels_find(account->accounts, slice_of(name))) {
@@ -441,8 +435,8 @@ static bool channel_load(struct account *account, const json_t *json) {
 			channel->use = (enum channel_use)i;
 		}
 	}
-	channel->endpoint = accounts_text_dup(json, "endpoint");
-	channel->vapid_key = accounts_text_dup(json, "vapid_key");
+	channel->endpoint = json_get_string_dup(json, "endpoint");
+	channel->vapid_key = json_get_string_dup(json, "vapid_key");
 	(void)json_get_bool(json, "key_later", &channel->key_later); /* absent: false */
 	(void)json_get_bool(json, "small", &channel->small);
 	(void)json_get_integer(json, "until_ms", &channel->until_ms);
@@ -459,7 +453,7 @@ static bool channel_load(struct account *account, const json_t *json) {
 }
 
 static bool account_load(struct accounts *accounts, const json_t *json) {
-	CLEANUP_FREE char *url = accounts_text_dup(json, "url");
+	CLEANUP_FREE char *url = json_get_string_dup(json, "url");
 	const json_t *channels = json_object_get(json, "channels");
 	bool good = true, is_second = accounts_present(accounts) != NULL;
 	int64_t leave_ms = 0;
@@ -467,7 +461,7 @@ static bool account_load(struct accounts *accounts, const json_t *json) {
 		return false;
 	}
 	struct account *account = account_create(accounts, url);
-	account->uaid = accounts_text_dup(json, "uaid");
+	account->uaid = json_get_string_dup(json, "uaid");
 	(void)json_get_integer(json, "leave_ms", &leave_ms); /* absent: 0 */
 	account->leave_ms = is_second && leave_ms == 0 ? clock_wall_ms() + ACCOUNTS_GRACE_MS
 												   : accounts_bounded_ms(leave_ms);

@@ -239,8 +239,7 @@ static void channel_got_endpoint(struct channel *channel, struct slice endpoint)
 	if (channel->endpoint && slice_equals(endpoint, channel->endpoint)) {
 		return;
 	}
-	free(channel->endpoint);
-	channel->endpoint = mem_strndup(endpoint.data, endpoint.len);
+	mem_replace_text(&channel->endpoint, endpoint);
 	accounts_changed(accounts);
 	accounts_options(accounts)->events->endpoint(channel, accounts_options(accounts)->ctx);
 }

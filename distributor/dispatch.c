@@ -128,21 +128,16 @@ static void dispatch_ack_at_once(struct channel *channel, const struct link_noti
 	(void)link_ack(channel->account->relay, n->channel, n->version);
 }
 
-static void message_set(char **text, struct slice value) {
-	free(*text);
-	*text = mem_strndup(value.len > 0 ? value.data : "", value.len);
-}
-
 static void dispatch_fill(struct message *message, const struct link_notification *n) {
 	free(message->body);
 	message->body =
 		memcpy(mem_zalloc(n->body.len + 1), n->body.len > 0 ? n->body.data : "", n->body.len);
 	message->bytes = n->body.len;
-	message_set(&message->version, n->version);
-	message_set(&message->encoding, n->encoding);
-	message_set(&message->encryption, n->encryption);
-	message_set(&message->crypto_key, n->crypto_key);
-	message_set(&message->topic, n->topic);
+	mem_replace_text(&message->version, n->version);
+	mem_replace_text(&message->encoding, n->encoding);
+	mem_replace_text(&message->encryption, n->encryption);
+	mem_replace_text(&message->crypto_key, n->crypto_key);
+	mem_replace_text(&message->topic, n->topic);
 	message->urgency = n->urgency;
 	message->received_ms = clock_wall_ms();
 	if (n->ttl_sec >= 0) {

@@ -7,7 +7,6 @@
 #include "common/mem.h"
 #include "distributor/dispatch_impl.h"
 #include <assert.h>
-#include <openssl/evp.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -35,18 +34,6 @@ static void dispatch_on_done(enum dispatch_outcome outcome, void *ctx);
 
 /* ---- queues and entries ---- */
 
-static void dispatch_queue_key(enum registration_kind kind, const char *service, uint8_t out[16]) {
-	uint8_t text[1 + REGISTRATION_SERVICE_MAX], digest[EVP_MAX_MD_SIZE];
-	size_t len = strlen(service);
-	len = len < REGISTRATION_SERVICE_MAX ? len : REGISTRATION_SERVICE_MAX;
-	text[0] = (uint8_t)kind;
-	memcpy(text + 1, service, len);
-	if (EVP_Digest(text, 1 + len, digest, NULL, EVP_sha256(), NULL) != 1) {
-		log_fatal("OpenSSL has no SHA-256");
-	}
-	memcpy(out, digest, 16);
-}
-
 static void dispatch_on_retry(struct alarm *alarm, void *ctx) {
 	(void)alarm;
 	dispatch_queue_pump(ctx);
@@ -57,7 +44,7 @@ static void dispatch_on_hold(struct alarm *alarm, void *ctx);
 struct dispatch_queue *dispatch_queue_of(
 	struct dispatch *dispatch, enum registration_kind kind, const char *service, bool make) {
 	uint8_t key[16];
-	dispatch_queue_key(kind, service, key);
+	registration_digest(kind, slice_of(service), key);
 	struct dispatch_queue *queue = hashmap_get(dispatch->queues, key);
 	if (queue || !make) {
 		return queue;

@@ -78,7 +78,6 @@ static void distributor_notice(
 
 static bool distributor_load_state(struct distributor *d) {
 	enum state_condition condition;
-	struct slice configured;
 	json_t *json = state_read(d->config->state_dir, &condition);
 	if (condition == STATE_UNREADABLE) {
 		return false;
@@ -99,9 +98,7 @@ static bool distributor_load_state(struct distributor *d) {
 		registrations_touch(d->registrations);
 	}
 	(void)json_get_bool(json, "paused", &d->is_paused); /* absent: not */
-	if (json_get_string(json, "configured_relay", &configured) == JSON_PRESENT) {
-		d->configured_relay = mem_strndup(configured.data, configured.len);
-	}
+	d->configured_relay = json_get_string_dup(json, "configured_relay");
 	json_decref(json);
 	return true;
 }
@@ -412,8 +409,7 @@ static bool distributor_set_relay(struct distributor *d) {
 		log_error("the relay's URL will not do: %s", error);
 		return false;
 	}
-	free(d->configured_relay);
-	d->configured_relay = mem_strdup(wanted);
+	mem_replace_text(&d->configured_relay, slice_of(wanted));
 	registrations_touch(d->registrations);
 	return true;
 }

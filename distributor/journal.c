@@ -86,14 +86,6 @@ void journal_remove(struct journal *journal, const struct message *message) {
 
 /* ---- reading ---- */
 
-static void journal_get_text(const json_t *json, const char *key, char **text) {
-	struct slice value;
-	if (json_get_string(json, key, &value) == JSON_PRESENT) {
-		free(*text);
-		*text = mem_strndup(value.data, value.len);
-	}
-}
-
 static bool journal_get_body(struct message *message, const json_t *json) {
 	struct slice text;
 	if (json_get_string(json, "body", &text) != JSON_PRESENT) {
@@ -116,11 +108,11 @@ static struct message *journal_parse(const char *data, size_t bytes) {
 	if (good) {
 		memcpy(message->channel, channel.data, channel.len);
 		memcpy(message->id, id.data, id.len);
-		journal_get_text(json, "version", &message->version);
-		journal_get_text(json, "encoding", &message->encoding);
-		journal_get_text(json, "encryption", &message->encryption);
-		journal_get_text(json, "crypto_key", &message->crypto_key);
-		journal_get_text(json, "topic", &message->topic);
+		json_load_text(json, "version", &message->version);
+		json_load_text(json, "encoding", &message->encoding);
+		json_load_text(json, "encryption", &message->encryption);
+		json_load_text(json, "crypto_key", &message->crypto_key);
+		json_load_text(json, "topic", &message->topic);
 		(void)json_get_integer(json, "urgency", &urgency); /* absent ones keep their defaults */
 		(void)json_get_integer(json, "received_ms", &message->received_ms);
 		(void)json_get_integer(json, "expires_ms", &expires_ms);

@@ -258,8 +258,8 @@ static void register_make_keys(struct registration *registration) {
 static struct registration *register_job_make(struct register_job *job) {
 	struct registration *registration =
 		registration_create(job->registrations, job->kind, slice_of(job->token));
-	registration_set_text(&registration->service, slice_of(job->service));
-	registration_set_text(&registration->description, slice_of(job->description));
+	mem_replace_text(&registration->service, slice_of(job->service));
+	mem_replace_text(&registration->description, slice_of(job->description));
 	registration->version = job->version;
 	registration->is_transient = job->service[0] == ':';
 	register_make_keys(registration);
@@ -348,12 +348,12 @@ static struct register_job *register_job_create(struct registrations *registrati
 	job->registrations = registrations;
 	job->purpose = purpose;
 	job->kind = request->kind;
-	registration_id(request->kind, request->token, job->id);
-	registration_set_text(&job->token, request->token);
-	registration_set_text(&job->service, request->service);
-	registration_set_text(&job->description, request->description);
+	registration_digest(request->kind, request->token, job->id);
+	mem_replace_text(&job->token, request->token);
+	mem_replace_text(&job->service, request->service);
+	mem_replace_text(&job->description, request->description);
 	if (request->vapid_key.len > 0) {
-		registration_set_text(&job->vapid_key, request->vapid_key);
+		mem_replace_text(&job->vapid_key, request->vapid_key);
 	}
 	job->version = request->version;
 	alarm_init(&job->timeout, registrations->options.alarms, register_job_on_timeout, job);
@@ -459,10 +459,10 @@ static void register_again(struct registrations *registrations, struct registrat
 		register_answer_foreign(registrations, request, caller);
 		return;
 	}
-	registration_set_text(&registration->service, request->service);
+	mem_replace_text(&registration->service, request->service);
 	registration->is_transient = registration->service[0] == ':';
 	if (request->description.len > 0) {
-		registration_set_text(&registration->description, request->description);
+		mem_replace_text(&registration->description, request->description);
 	}
 	registration->version = request->version;
 	registration->absent_ms = 0;
@@ -490,7 +490,7 @@ void registrations_register(struct registrations *registrations,
 	const struct register_request *request, registered_fn *done, void *ctx) {
 	uint8_t id[16];
 	enum register_outcome outcome = REGISTER_INTERNAL_ERROR;
-	registration_id(request->kind, request->token, id);
+	registration_digest(request->kind, request->token, id);
 	struct register_caller *caller = register_caller_create(id, done, ctx);
 	struct register_job *job = register_job_find(registrations, id);
 	struct registration *registration = registration_get(registrations, id);

@@ -38,20 +38,15 @@ const char *registration_kind_name(enum registration_kind kind) {
 
 /* ---- one registration ---- */
 
-void registration_id(enum registration_kind kind, struct slice token, uint8_t out[16]) {
-	uint8_t text[1 + REGISTRATION_TOKEN_MAX], digest[EVP_MAX_MD_SIZE];
-	size_t len = token.len < REGISTRATION_TOKEN_MAX ? token.len : REGISTRATION_TOKEN_MAX;
-	text[0] = (uint8_t)kind;
-	memcpy(text + 1, token.data, len);
-	if (EVP_Digest(text, 1 + len, digest, NULL, EVP_sha256(), NULL) != 1) {
+void registration_digest(enum registration_kind kind, struct slice text, uint8_t out[16]) {
+	uint8_t input[1 + REGISTRATION_SERVICE_MAX], digest[EVP_MAX_MD_SIZE];
+	size_t len = text.len < REGISTRATION_SERVICE_MAX ? text.len : REGISTRATION_SERVICE_MAX;
+	input[0] = (uint8_t)kind;
+	memcpy(input + 1, text.data, len);
+	if (EVP_Digest(input, 1 + len, digest, NULL, EVP_sha256(), NULL) != 1) {
 		log_fatal("OpenSSL has no SHA-256");
 	}
 	memcpy(out, digest, 16);
-}
-
-void registration_set_text(char **text, struct slice value) {
-	free(*text);
-	*text = mem_strndup(value.len > 0 ? value.data : "", value.len);
 }
 
 struct registration *registration_create(
@@ -61,7 +56,7 @@ struct registration *registration_create(
 	registration->kind = kind;
 	registration->number = registrations->next_number++;
 	registration->created_ms = clock_wall_ms();
-	registration_id(kind, token, registration->id);
+	registration_digest(kind, token, registration->id);
 	registration->token = mem_strndup(token.data, token.len);
 	registration->service = mem_strdup("");
 	registration->description = mem_strdup("");
@@ -103,7 +98,7 @@ struct registration *registration_get(
 void registration_switch(struct registration *registration, struct channel *channel) {
 	registration->channel = channel;
 	registration->is_announced = false;
-	registration_set_text(&registration->endpoint, slice_of(channel->endpoint));
+	mem_replace_text(&registration->endpoint, slice_of(channel->endpoint));
 	channel_use(channel, registration);
 }
 
@@ -315,7 +310,7 @@ void registrations_move(struct registrations *registrations) {
 bool registrations_unregister(struct registrations *registrations, enum registration_kind kind,
 	struct slice token, bool by_app) {
 	uint8_t id[16];
-	registration_id(kind, token, id);
+	registration_digest(kind, token, id);
 	struct registration *registration = registration_get(registrations, id);
 	struct register_job *job = register_job_find(registrations, id);
 	if (registration) {
@@ -334,7 +329,7 @@ const struct registration *registrations_find(
 	if (token.len > REGISTRATION_TOKEN_MAX) {
 		return NULL;
 	}
-	registration_id(kind, token, id);
+	registration_digest(kind, token, id);
 	return registration_get(registrations, id);
 }
 
@@ -404,7 +399,7 @@ void registrations_on_endpoint(struct registrations *registrations, struct chann
 		register_job_on_endpoint(channel->owner);
 	} else if (channel->use == CHANNEL_USED) {
 		struct registration *registration = channel->registration;
-		registration_set_text(&registration->endpoint, slice_of(channel->endpoint));
+		mem_replace_text(&registration->endpoint, slice_of(channel->endpoint));
 		registration->is_announced = false;
 		registration->is_changed = true;
 		state_file_save(

@@ -35,6 +35,10 @@ enum {
 	REGISTRATION_REPLY_MS = 15000, /* D-Bus callers wait for 25 s */
 };
 
+/* Names a registration by its token, or a service by its name, among all of a kind: 16 bytes of a
+ * digest. What lies beyond REGISTRATION_SERVICE_MAX does not count. */
+void registration_digest(enum registration_kind kind, struct slice text, uint8_t out[16]);
+
 struct channel; /* accounts.h: a subscription at a relay */
 
 /* Read-only for everybody but registrations.c; text is NUL-terminated, times are wall clock. */

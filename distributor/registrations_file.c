@@ -107,18 +107,11 @@ static bool registration_load_keys(struct registration *registration, const json
 	return registration->key != NULL;
 }
 
-static void registration_load_text(const json_t *json, const char *key, char **text) {
-	struct slice value;
-	if (json_get_string(json, key, &value) == JSON_PRESENT) {
-		registration_set_text(text, value);
-	}
-}
-
 static void registration_load_rest(struct registration *registration, const json_t *json) {
 	int64_t version = 2, pushes = 0;
-	registration_load_text(json, "service", &registration->service);
-	registration_load_text(json, "description", &registration->description);
-	registration_load_text(json, "vapid_key", &registration->vapid_key);
+	json_load_text(json, "service", &registration->service);
+	json_load_text(json, "description", &registration->description);
+	json_load_text(json, "vapid_key", &registration->vapid_key);
 	(void)json_get_integer(json, "version", &version); /* absent ones keep their defaults */
 	(void)json_get_integer(json, "pushes", &pushes);
 	(void)json_get_integer(json, "created_ms", &registration->created_ms);
@@ -133,13 +126,12 @@ static void registration_load_rest(struct registration *registration, const json
 /* Its channel, if that is still there; else it gets a new one at the start. */
 static void registration_load_channel(
 	struct registrations *registrations, struct registration *registration, const json_t *json) {
-	struct slice name;
+	CLEANUP_FREE char *name = json_get_string_dup(json, "channel");
 	bool announced = false;
-	if (json_get_string(json, "channel", &name) != JSON_PRESENT) {
+	if (!name) {
 		return;
 	}
-	CLEANUP_FREE char *text = mem_strndup(name.data, name.len);
-	struct channel *channel = channels_adopt(registrations->options.accounts, text);
+	struct channel *channel = channels_adopt(registrations->options.accounts, name);
 	if (!channel || !channel->endpoint) {
 		return;
 	}

@@ -25,14 +25,12 @@ struct registrations {
 	bool is_disk_full; /* said once */
 };
 
-void registration_id(enum registration_kind kind, struct slice token, uint8_t out[16]);
 struct registration *registration_create(
 	struct registrations *registrations, enum registration_kind kind, struct slice token);
 /* From all lists, with its memory; says nothing to anybody. */
 void registration_free(struct registrations *registrations, struct registration *registration);
 struct registration *registration_get(
 	const struct registrations *registrations, const uint8_t id[16]);
-void registration_set_text(char **text, struct slice value);
 /* Takes it from everybody, and says goodbye when it is off the disk. */
 void registration_remove(
 	struct registrations *registrations, struct registration *registration, bool by_app);

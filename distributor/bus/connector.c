@@ -5,6 +5,7 @@
 #include "common/log.h"
 #include "common/mem.h"
 #include "distributor/alarm.h"
+#include "distributor/bus/dict.h"
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -66,35 +67,16 @@ static int connector_append_v1(sd_bus_message *out, const struct connector_call 
 	return result < 0 ? result : sd_bus_message_append(out, "s", call->message->id);
 }
 
-static int connector_append_text(sd_bus_message *out, const char *key, const char *value) {
-	return sd_bus_message_append(out, "{sv}", key, "s", value);
-}
-
-static int connector_append_bytes(
-	sd_bus_message *out, const char *key, const void *data, size_t bytes) {
-	int result = sd_bus_message_open_container(out, 'e', "sv");
-	if (result < 0 || (result = sd_bus_message_append(out, "s", key)) < 0 ||
-		(result = sd_bus_message_open_container(out, 'v', "ay")) < 0 ||
-		(result = sd_bus_message_append_array(out, 'y', data, bytes)) < 0 ||
-		(result = sd_bus_message_close_container(out)) < 0) {
-		return result;
-	}
-	return sd_bus_message_close_container(out);
-}
-
 static int connector_append_v2(sd_bus_message *out, const struct connector_call *call) {
-	int result = sd_bus_message_open_container(out, 'a', "{sv}");
-	if (result >= 0) {
-		result = connector_append_text(out, "token", call->token);
+	const struct message *message = call->message;
+	int result = sd_bus_message_open_container(out, SD_BUS_TYPE_ARRAY, "{sv}");
+	result = result < 0 ? result : dict_text(out, "token", call->token);
+	if (call->method == CONNECTOR_NEW_ENDPOINT) {
+		result = result < 0 ? result : dict_text(out, "endpoint", call->endpoint);
 	}
-	if (result >= 0 && call->method == CONNECTOR_NEW_ENDPOINT) {
-		result = connector_append_text(out, "endpoint", call->endpoint);
-	}
-	if (result >= 0 && call->method == CONNECTOR_MESSAGE) {
-		result = connector_append_bytes(out, "message", call->message->body, call->message->bytes);
-		if (result >= 0) {
-			result = connector_append_text(out, "id", call->message->id);
-		}
+	if (call->method == CONNECTOR_MESSAGE) {
+		result = result < 0 ? result : dict_bytes(out, "message", message->body, message->bytes);
+		result = result < 0 ? result : dict_text(out, "id", message->id);
 	}
 	return result < 0 ? result : sd_bus_message_close_container(out);
 }
@@ -139,7 +121,7 @@ static struct connector_call *connector_call_create(struct connectors *owner,
 }
 
 static void connector_call_send(struct connector_call *call) {
-	__attribute__((cleanup(sd_bus_message_unrefp))) sd_bus_message *out = NULL;
+	CLEANUP(sd_bus_message_unrefp) sd_bus_message *out = NULL;
 	const struct name *name = names_watch(call->owner->names, call->service);
 	uint64_t timeout_ms = name->is_running ? CONNECTOR_RUNNING_MS : CONNECTOR_START_MS;
 	int result = connector_call_build(call, &out);

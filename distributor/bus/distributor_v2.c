@@ -83,7 +83,7 @@ static int distributor_v2_append(
 
 static int distributor_v2_answer(
 	sd_bus_message *message, enum register_outcome outcome, const char *detail) {
-	__attribute__((cleanup(sd_bus_message_unrefp))) sd_bus_message *reply = NULL;
+	CLEANUP(sd_bus_message_unrefp) sd_bus_message *reply = NULL;
 	if (sd_bus_message_get_expect_reply(message) == 0) {
 		return 0;
 	}

@@ -195,8 +195,7 @@ static void listen_on_hello(struct listen *listen, const json_t *message) {
 		if (state->uaid && state->endpoint) {
 			listen_note("the relay does not know this device any more; it gets a new push URL");
 		}
-		free(state->uaid);
-		state->uaid = mem_strndup(uaid.data, uaid.len);
+		mem_replace_text(&state->uaid, uaid);
 		free(state->endpoint);
 		state->endpoint = NULL;
 		listen->is_registered = listen->is_announced = false;
@@ -233,8 +232,7 @@ static void listen_on_register(struct listen *listen, const json_t *message) {
 	if (state->endpoint && slice_equals(endpoint, state->endpoint)) {
 		return;
 	}
-	free(state->endpoint);
-	state->endpoint = mem_strndup(endpoint.data, endpoint.len);
+	mem_replace_text(&state->endpoint, endpoint);
 	listen_save(listen); /* first: a printed push URL is one that lasts */
 	listen_announce(listen);
 }
@@ -249,9 +247,7 @@ static bool listen_has_seen(const struct listen *listen, struct slice version) {
 }
 
 static void listen_remember(struct listen *listen, struct slice version) {
-	char **place = &listen->seen[listen->seen_next++ % LISTEN_SEEN_MAX];
-	free(*place);
-	*place = mem_strndup(version.data, version.len);
+	mem_replace_text(&listen->seen[listen->seen_next++ % LISTEN_SEEN_MAX], version);
 }
 
 static void listen_ack(struct listen *listen, struct slice channel, struct slice version) {

@@ -69,12 +69,6 @@ char *listen_state_renew_channel(struct listen_state *state) {
 	return old;
 }
 
-static char *listen_state_text(const json_t *json, const char *key) {
-	struct slice text;
-	return json_get_string(json, key, &text) == JSON_PRESENT ? mem_strndup(text.data, text.len)
-															 : NULL;
-}
-
 static bool listen_state_bytes(const json_t *json, const char *key, uint8_t *out, size_t bytes) {
 	struct slice text;
 	size_t got = 0;
@@ -96,11 +90,11 @@ static bool listen_state_parse(struct listen_state *state, struct slice text, ch
 	uint8_t secret[P256_SECRET_BYTES];
 	bool ok = json_is_object(json);
 	if (ok) {
-		state->uaid = listen_state_text(json, "uaid");
-		state->endpoint = listen_state_text(json, "endpoint");
-		state->vapid_key = listen_state_text(json, "vapid_key");
-		state->channel = listen_state_text(json, "channel");
-		*out_relay = listen_state_text(json, "relay");
+		state->uaid = json_get_string_dup(json, "uaid");
+		state->endpoint = json_get_string_dup(json, "endpoint");
+		state->vapid_key = json_get_string_dup(json, "vapid_key");
+		state->channel = json_get_string_dup(json, "channel");
+		*out_relay = json_get_string_dup(json, "relay");
 		ok = listen_state_bytes(json, "secret", secret, sizeof secret) &&
 			 listen_state_bytes(json, "auth", state->auth, sizeof state->auth) && state->channel &&
 			 autopush_channel_parse(slice_of(state->channel), &channel);

@@ -142,12 +142,6 @@ static char *send_read_line(void) {
 	return len > 0 ? steal(&line) : NULL;
 }
 
-static char *send_json_text(const json_t *json, const char *key) {
-	struct slice text;
-	return json_get_string(json, key, &text) == JSON_PRESENT ? mem_strndup(text.data, text.len)
-															 : NULL;
-}
-
 /* Fills URL and keys from the JSON line of `listen`, or the URL from a plain one. */
 static int send_read_target(struct send_job *job) {
 	CLEANUP_FREE char *line = send_read_line();
@@ -160,9 +154,9 @@ static int send_read_target(struct send_job *job) {
 		return COMMAND_OK;
 	}
 	json_t *json = json_parse(text);
-	job->url_text = send_json_text(json, "endpoint");
-	job->p256dh = send_json_text(json, "p256dh");
-	job->auth = send_json_text(json, "auth");
+	job->url_text = json_get_string_dup(json, "endpoint");
+	job->p256dh = json_get_string_dup(json, "p256dh");
+	job->auth = json_get_string_dup(json, "auth");
 	json_decref(json);
 	return job->url_text ? COMMAND_OK
 						 : command_fail("the JSON on standard input has no \"endpoint\"");
@@ -325,7 +319,7 @@ static char *send_explain(const struct http_client_answer *answer, const char *r
 
 /* Text of a peer goes to a terminal: control characters become spaces. */
 static char *send_reason(json_t *error) {
-	char *reason = send_json_text(error, "message");
+	char *reason = json_get_string_dup(error, "message");
 	for (char *p = reason; p && *p; p++) {
 		if ((unsigned char)*p < ' ' || *p == 0x7f) {
 			*p = ' ';

@@ -92,6 +92,27 @@ static const struct {
 	{"\xef\xbb\xbf{}", false},
 };
 
+static void copies_strings(void **state) {
+	(void)state;
+	json_t *json =
+		json_parse(slice_of("{\"text\":\"new\",\"empty\":\"\",\"none\":null,\"number\":7}"));
+	char *text = json_get_string_dup(json, "text"), *empty = json_get_string_dup(json, "empty");
+	assert_string_equal(text, "new");
+	assert_string_equal(empty, "");
+	static const char *const without[] = {"none", "number", "absent"};
+	for (size_t i = 0; i < sizeof without / sizeof without[0]; i++) {
+		assert_null(json_get_string_dup(json, without[i]));
+		json_load_text(json, without[i], &empty);
+		assert_string_equal(empty, "");
+	}
+	json_load_text(json, "text", &empty);
+	assert_string_equal(empty, "new");
+	assert_null(json_get_string_dup(NULL, "text"));
+	free(text);
+	free(empty);
+	json_decref(json);
+}
+
 static void parses_json_alone(void **state) {
 	(void)state;
 	for (size_t i = 0; i < sizeof texts / sizeof texts[0]; i++) {
@@ -241,6 +262,7 @@ static void knows_utf8(void **state) {
 int main(void) {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(tells_absent_from_wrong),
+		cmocka_unit_test(copies_strings),
 		cmocka_unit_test(parses_json_alone),
 		cmocka_unit_test(limits_the_depth),
 		cmocka_unit_test(prints_strings),

@@ -44,6 +44,17 @@ static void copies_are_exact(void **state) {
 	}
 }
 
+static void text_is_replaced(void **state) {
+	(void)state;
+	CLEANUP_FREE char *text = NULL;
+	mem_replace_text(&text, slice_of("first"));
+	assert_string_equal(text, "first");
+	mem_replace_text(&text, (struct slice){text + 2, 3}); /* a piece of the old one */
+	assert_string_equal(text, "rst");
+	mem_replace_text(&text, (struct slice){NULL, 0});
+	assert_string_equal(text, "");
+}
+
 static void secrets_compare_and_vanish(void **state) {
 	(void)state;
 	char secret[] = "a secret";
@@ -76,6 +87,7 @@ int main(void) {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(empty_pieces_are_unique_pointers),
 		cmocka_unit_test(copies_are_exact),
+		cmocka_unit_test(text_is_replaced),
 		cmocka_unit_test(secrets_compare_and_vanish),
 		cmocka_unit_test(steal_leaves_nothing_behind),
 	};
