@@ -66,8 +66,6 @@ enum settings_action {
 	SETTINGS_VERSION, /* --version */
 };
 
-bool settings_is_of_others(const struct settings_program *program, const char *section);
-
 /* Fills target (zeroed by the caller, see settings_origin; settings_free comes before another
  * load). argv[0] is skipped; words that are no flags, and all after "--", end up in out_rest,
  * out_rest_count (pointers into argv, the array lives until settings_free). Flags are `--flag

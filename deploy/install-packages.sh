@@ -31,8 +31,8 @@ test_packages() {
 runtime_packages() {
 	common="ca-certificates libwebsockets-evlib-ev libjansson4 libinih1 libqrencode4 libsqlite3-0 libsystemd0"
 	case $(debian_release) in
-	12) echo "$common" libwebsockets17 libev4 libhiredis0.14 libssl3 ;;
-	*) echo "$common" libwebsockets19t64 libev4t64 libhiredis1.1.0 libssl3t64 ;;
+	12) echo "$common" libwebsockets17 libev4 libhiredis0.14 libssl3 libcurl4 ;;
+	*) echo "$common" libwebsockets19t64 libev4t64 libhiredis1.1.0 libssl3t64 libcurl4t64 ;;
 	esac
 }
 

@@ -1,16 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* posix_spawn, a pidfd for the end, a pipe for what is said. */
+/* A child, its pidfd for the end, a pipe for what is said. */
 #include "distributor/action/hook_run.h"
-#include "common/cleanup.h"
 #include "common/log.h"
 #include "common/mem.h"
+#include "distributor/action/child.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
-#include <spawn.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/pidfd.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -158,92 +156,19 @@ void hook_run_stop(struct hook_run *run) {
 
 /* ---- the start ---- */
 
-/* What is ours alone: our settings (some are secrets), and what systemd told us. */
-static bool hook_variable_is_ours(const char *variable) {
-	static const char *const ours[] = {"BELLWIRE_",
-		"LISTEN_PID=", "LISTEN_FDS=", "LISTEN_FDNAMES=", "NOTIFY_SOCKET=", "WATCHDOG_",
-		"JOURNAL_STREAM=", "INVOCATION_ID=", "MANAGERPID=", "MAINPID=", "STATE_DIRECTORY=",
-		"RUNTIME_DIRECTORY=", "TRACE="};
-	for (size_t i = 0; i < sizeof ours / sizeof *ours; i++) {
-		if (strncmp(variable, ours[i], strlen(ours[i])) == 0) {
-			return true;
-		}
-	}
-	return false;
-}
-
-/* Pointers alone are fresh. */
-static char **hook_environment_join(char *const *variables) {
-	size_t count = 0, most = 1;
-	for (size_t i = 0; environ[i]; i++) {
-		most++;
-	}
-	for (size_t i = 0; variables[i]; i++) {
-		most++;
-	}
-	char **all = mem_alloc(most * sizeof *all);
-	for (size_t i = 0; environ[i]; i++) {
-		if (!hook_variable_is_ours(environ[i])) {
-			all[count++] = environ[i];
-		}
-	}
-	for (size_t i = 0; variables[i]; i++) {
-		all[count++] = variables[i];
-	}
-	all[count] = NULL;
-	return all;
-}
-
-static void hook_spawn_prepare(
-	posix_spawnattr_t *attributes, posix_spawn_file_actions_t *actions, int input, int output) {
-	sigset_t none, all;
-	(void)sigemptyset(&none);
-	(void)sigfillset(&all);
-	(void)posix_spawnattr_init(attributes);
-	(void)posix_spawnattr_setsigmask(attributes, &none);
-	(void)posix_spawnattr_setsigdefault(attributes, &all);
-	(void)posix_spawnattr_setflags(
-		attributes, POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF | POSIX_SPAWN_SETSID);
-	(void)posix_spawn_file_actions_init(actions);
-	(void)posix_spawn_file_actions_adddup2(actions, input, 0);
-	(void)posix_spawn_file_actions_adddup2(actions, output, 1);
-	(void)posix_spawn_file_actions_adddup2(actions, output, 2);
-	(void)posix_spawn_file_actions_addclosefrom_np(actions, 3);
-	const char *home = getenv("HOME");
-	if (home && access(home, X_OK) == 0) {
-		(void)posix_spawn_file_actions_addchdir_np(actions, home);
-	}
-}
-
-static int hook_spawn(const struct hook_job *job, int output, pid_t *out_pid) {
-	posix_spawnattr_t attributes;
-	posix_spawn_file_actions_t actions;
-	hook_spawn_prepare(&attributes, &actions, job->input, output);
-	CLEANUP_FREE char **all = hook_environment_join(job->variables);
-	int result = posix_spawnp(out_pid, job->command[0], &actions, &attributes, job->command, all);
-	(void)posix_spawnattr_destroy(&attributes);
-	(void)posix_spawn_file_actions_destroy(&actions);
-	return -result;
-}
-
 int hook_run_start(struct ev_loop *loop, struct alarms *alarms, const struct hook_job *job,
 	hook_ended_fn *done, void *ctx, struct hook_run **out_run) {
 	int ends[2];
 	if (pipe2(ends, O_CLOEXEC) < 0) {
 		return -errno;
 	}
+	struct child child = {job->command, job->variables, job->input, ends[1], ends[1]};
 	pid_t pid = 0;
-	int result = hook_spawn(job, ends[1], &pid);
+	int pidfd = child_start(&child, &pid);
 	(void)close(ends[1]);
-	int pidfd = result < 0 ? -1 : pidfd_open(pid, 0);
-	if (result == 0 && pidfd < 0) {
-		result = -errno;
-		(void)kill(-pid, SIGKILL); /* nobody would see its end */
-		(void)waitpid(pid, NULL, 0);
-	}
-	if (result < 0) {
+	if (pidfd < 0) {
 		(void)close(ends[0]);
-		return result;
+		return pidfd;
 	}
 	(void)fcntl(ends[0], F_SETFL, O_NONBLOCK); /* of a pipe: cannot fail */
 	struct hook_run *run = mem_zalloc(sizeof *run);

@@ -34,6 +34,39 @@ def jmap(start_jmap):
 
 
 @pytest.fixture
+def start_driver(tmp_path):
+    """start_driver(session=None): the program that drives the parts alone."""
+    from driver import Driver
+
+    drivers = []
+
+    def start(session=None, **env):
+        directory = tmp_path / f"driver{len(drivers)}"
+        directory.mkdir()
+        drivers.append(Driver(directory, session, **env))
+        return drivers[-1]
+
+    yield start
+    for each in drivers:
+        each.finish()
+
+
+@pytest.fixture
+def driver(start_driver):
+    return start_driver()
+
+
+@pytest.fixture
+def session(tmp_path):
+    """A session bus with nothing on it."""
+    from session import Session
+
+    instance = Session(tmp_path / "session")
+    yield instance
+    instance.finish()
+
+
+@pytest.fixture
 def start_person(tmp_path):
     """start_person(**options): a desktop with relay and bus, everything ended and checked behind the test."""
     persons = []

@@ -23,6 +23,7 @@ from jmap_server import JmapServer
 from session import Session
 
 SECRETS, SECRETS_OBJECT = "org.freedesktop.secrets", "/org/freedesktop/secrets"
+ITEM = "org.freedesktop.Secret.Item"
 CONTROL = ("org.bellwire.Distributor", "/org/bellwire/Distributor", "org.bellwire.Distributor")
 PASSWORD = "secret"
 
@@ -47,6 +48,17 @@ class Keyring:
     def find(self, **wish):
         unlocked, locked = self.object(SECRETS_OBJECT, "Service").SearchItems(dbus.Dictionary(wish, "ss"))
         return list(map(str, [*unlocked, *locked]))
+
+    def lock(self, is_locked=True, dismissed=False, absent=False):
+        """dismissed, absent: what the user does when asked to unlock it."""
+        self.object(SECRETS_OBJECT, "Test").Lock(is_locked, dismissed, absent)
+
+    def put(self, attributes, secret):
+        """As another tool stores it."""
+        wish = dbus.Dictionary({f"{ITEM}.Attributes": dbus.Dictionary(attributes, "ss"), f"{ITEM}.Label": "theirs"}, "sv")
+        parts = (dbus.ObjectPath("/"), dbus.ByteArray(b""), dbus.ByteArray(secret), "text/plain")
+        collection = self.object(f"{SECRETS_OBJECT}/collection/login", "Collection")
+        collection.CreateItem(wish, dbus.Struct(parts, signature="oayays"), True)
 
     def secret(self, path):
         session = dbus.ObjectPath(f"{SECRETS_OBJECT}/session/s1")

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """org.freedesktop.secrets as a template of python-dbusmock: one collection, which may be locked behind a prompt.
 
-Parameters: locked (bool), dismissed (bool: the user closes the prompt)."""
+Parameters: locked (bool), dismissed (bool: the user closes the prompt), absent (bool: the user never answers it)."""
 
 import dbus
 
@@ -10,6 +10,7 @@ MAIN_OBJ = "/org/freedesktop/secrets"
 MAIN_IFACE = "org.freedesktop.Secret.Service"
 SYSTEM_BUS = False
 
+TEST_IFACE = "org.freedesktop.Secret.Test"  # Lock(locked, dismissed, absent)
 COLLECTION, ITEM, PROMPT, SESSION = (f"org.freedesktop.Secret.{n}" for n in ("Collection", "Item", "Prompt", "Session"))
 LOGIN = f"{MAIN_OBJ}/collection/login"
 PROMPT_PATH, SESSION_PATH, NOTHING = f"{MAIN_OBJ}/prompt/p1", f"{MAIN_OBJ}/session/s1", dbus.ObjectPath("/")
@@ -22,6 +23,7 @@ class Keeper:
         self.service = service
         self.is_locked = bool(parameters.get("locked", False))
         self.is_dismissed = bool(parameters.get("dismissed", False))
+        self.is_absent = bool(parameters.get("absent", False))
         self.items = {}  # path: (attributes, secret)
         self.made = 0
 
@@ -54,6 +56,8 @@ class Keeper:
         return dbus.Dictionary({p: self.secret(session, p) for p in paths}, "o(oayays)")
 
     def prompt(self, prompt, _):
+        if self.is_absent:
+            return
         self.is_locked = self.is_dismissed
         paths = dbus.Array([dbus.ObjectPath(p) for p in self.items], "o", variant_level=1)
         prompt.EmitSignal(PROMPT, "Completed", "bv", [dbus.Boolean(self.is_dismissed), paths])
@@ -73,6 +77,9 @@ class Keeper:
             ])  # fmt: skip
         self.items[path] = (wish, bytes(secret[2]))
         return dbus.ObjectPath(path), NOTHING
+
+    def lock(self, _, is_locked, is_dismissed, is_absent):
+        self.is_locked, self.is_dismissed, self.is_absent = bool(is_locked), bool(is_dismissed), bool(is_absent)
 
     def delete(self, path):
         self.refuse_locked()
@@ -95,6 +102,7 @@ def load(mock, parameters):
         ("GetSecrets", "aoo", "a{o(oayays)}", plain(keeper.secrets)),
         ("ReadAlias", "s", "o", lambda service, name: dbus.ObjectPath(LOGIN) if name == "default" else NOTHING),
     ])  # fmt: skip
+    mock.AddMethods(TEST_IFACE, [("Lock", "bbb", "", plain(keeper.lock))])
     mock.AddObject(SESSION_PATH, SESSION, {}, [("Close", "", "", lambda session: None)])
     mock.AddObject(PROMPT_PATH, PROMPT, {}, [("Prompt", "s", "", plain(keeper.prompt))])
     mock.AddObject(LOGIN, COLLECTION, {"Locked": keeper.is_locked, "Label": "Login"}, [
