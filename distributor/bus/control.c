@@ -9,6 +9,7 @@
 #include "distributor/bus/listeners.h"
 #include "distributor/bus/rules.h"
 #include "distributor/bus/sandbox.h"
+#include <assert.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -54,7 +55,23 @@ static int control_admit(sd_bus_message *message, sd_bus_error *error) {
 	return 0;
 }
 
-/* ---- changes ---- */
+/* ---- one call ---- */
+
+/* What a method leaves to be answered; negative, with the error set: that. */
+enum control_answer {
+	CONTROL_DONE, /* nothing to say but that */
+	CONTROL_CHANGED, /* the same, when it is on the disk */
+	CONTROL_LATER, /* it answers by itself */
+};
+typedef int control_run_fn(struct control *control, sd_bus_message *call, sd_bus_error *error);
+typedef int control_report_fn(sd_bus_message *reply, const struct control *control);
+
+struct control_method {
+	const char *name;
+	control_run_fn *run;
+	control_report_fn *report; /* instead: fills the answer */
+};
+static const struct control_method *control_method_find(const char *name);
 
 static void control_on_saved(int result, void *ctx) {
 	CLEANUP(sd_bus_message_unrefp) sd_bus_message *call = ctx;
@@ -70,43 +87,46 @@ static void control_on_saved(int result, void *ctx) {
 	}
 }
 
-/* What was changed is on the disk before anyone is told. */
-static int control_reply_saved(struct control *control, sd_bus_message *call) {
-	distributor_save(control->options.distributor, control_on_saved, sd_bus_message_ref(call));
-	return 1;
+static int control_run(struct control *control, const struct control_method *method,
+	sd_bus_message *call, sd_bus_error *error) {
+	int result = method->run(control, call, error);
+	if (result == CONTROL_CHANGED) {
+		distributor_save(control->options.distributor, control_on_saved, sd_bus_message_ref(call));
+	}
+	return result == CONTROL_DONE ? sd_bus_reply_method_return(call, NULL) : result;
+}
+
+static int control_report(
+	struct control *control, const struct control_method *method, sd_bus_message *call) {
+	CLEANUP(sd_bus_message_unrefp) sd_bus_message *reply = NULL;
+	int result = sd_bus_message_new_method_return(call, &reply);
+	result = result < 0 ? result : method->report(reply, control);
+	return result < 0 ? result : sd_bus_message_send(reply);
+}
+
+static int control_on_call(sd_bus_message *call, void *userdata, sd_bus_error *error) {
+	struct control *control = userdata;
+	const struct control_method *method = control_method_find(sd_bus_message_get_member(call));
+	int result = control_admit(call, error);
+	if (result < 0) {
+		return result;
+	}
+	return method->run ? control_run(control, method, call, error)
+					   : control_report(control, method, call);
 }
 
 /* ---- reports ---- */
 
-static int control_reply(sd_bus_message *call, sd_bus_message **out_reply) {
-	return sd_bus_message_new_method_return(call, out_reply);
+static int control_status(sd_bus_message *reply, const struct control *control) {
+	return control_report_status(reply, control->options.distributor);
 }
 
-static int control_on_status(sd_bus_message *call, void *userdata, sd_bus_error *error) {
-	struct control *control = userdata;
-	CLEANUP(sd_bus_message_unrefp) sd_bus_message *reply = NULL;
-	int result = control_admit(call, error);
-	result = result < 0 ? result : control_reply(call, &reply);
-	result = result < 0 ? result : control_report_status(reply, control->options.distributor);
-	return result < 0 ? result : sd_bus_message_send(reply);
+static int control_list(sd_bus_message *reply, const struct control *control) {
+	return control_report_list(reply, control->options.distributor);
 }
 
-static int control_on_list(sd_bus_message *call, void *userdata, sd_bus_error *error) {
-	struct control *control = userdata;
-	CLEANUP(sd_bus_message_unrefp) sd_bus_message *reply = NULL;
-	int result = control_admit(call, error);
-	result = result < 0 ? result : control_reply(call, &reply);
-	result = result < 0 ? result : control_report_list(reply, control->options.distributor);
-	return result < 0 ? result : sd_bus_message_send(reply);
-}
-
-static int control_on_log(sd_bus_message *call, void *userdata, sd_bus_error *error) {
-	struct control *control = userdata;
-	CLEANUP(sd_bus_message_unrefp) sd_bus_message *reply = NULL;
-	int result = control_admit(call, error);
-	result = result < 0 ? result : control_reply(call, &reply);
-	result = result < 0 ? result : control_report_log(reply, control->options.history);
-	return result < 0 ? result : sd_bus_message_send(reply);
+static int control_log(sd_bus_message *reply, const struct control *control) {
+	return control_report_log(reply, control->options.history);
 }
 
 /* ---- registrations of the user's own ---- */
@@ -124,7 +144,7 @@ static int control_answer_register(sd_bus_message *call, enum register_outcome o
 		return sd_bus_reply_method_errorf(call, "org.bellwire.Error.NotRegistered", "%s%s%s",
 			register_outcome_name(outcome), detail[0] ? ": " : "", detail);
 	}
-	int result = control_reply(call, &reply);
+	int result = sd_bus_message_new_method_return(call, &reply);
 	result = result < 0 ? result : control_report_keys(reply, registration);
 	return result < 0 ? result : sd_bus_message_send(reply);
 }
@@ -166,12 +186,10 @@ static int control_read_vapid(
 	return result;
 }
 
-static int control_on_register(sd_bus_message *call, void *userdata, sd_bus_error *error) {
-	struct control *control = userdata;
+static int control_register(struct control *control, sd_bus_message *call, sd_bus_error *error) {
 	char key[REGISTRATION_VAPID_LENGTH + 1];
 	const char *name;
-	int result = control_admit(call, error);
-	result = result < 0 ? result : sd_bus_message_read(call, "s", &name);
+	int result = sd_bus_message_read(call, "s", &name);
 	result = result < 0 ? result : control_read_vapid(call, key, error);
 	if (result < 0) {
 		return result;
@@ -194,31 +212,31 @@ static int control_on_register(sd_bus_message *call, void *userdata, sd_bus_erro
 		.vapid_key = slice_of(key)};
 	registrations_register(distributor_registrations(control->options.distributor), &request,
 		control_on_registered, pending);
-	return 1;
+	return CONTROL_LATER;
 }
 
-static const struct registration *control_read_number(
-	struct control *control, sd_bus_message *call, sd_bus_error *error, int *out_result) {
+/* The one whose number comes next in the call. */
+static int control_read_registration(struct control *control, sd_bus_message *call,
+	sd_bus_error *error, const struct registration **out_registration) {
 	uint32_t number;
-	*out_result = control_admit(call, error);
-	*out_result = *out_result < 0 ? *out_result : sd_bus_message_read(call, "u", &number);
-	if (*out_result < 0) {
-		return NULL;
+	int result = sd_bus_message_read(call, "u", &number);
+	if (result < 0) {
+		return result;
 	}
 	const struct registration *registration =
 		registrations_find_number(distributor_registrations(control->options.distributor), number);
 	if (!registration) {
-		*out_result = sd_bus_error_setf(
+		return sd_bus_error_setf(
 			error, "org.bellwire.Error.NoSuchRegistration", "there is no registration %u", number);
 	}
-	return registration;
+	*out_registration = registration;
+	return 0;
 }
 
-static int control_on_unregister(sd_bus_message *call, void *userdata, sd_bus_error *error) {
-	struct control *control = userdata;
-	int result;
-	const struct registration *registration = control_read_number(control, call, error, &result);
-	if (!registration) {
+static int control_unregister(struct control *control, sd_bus_message *call, sd_bus_error *error) {
+	const struct registration *registration;
+	int result = control_read_registration(control, call, error, &registration);
+	if (result < 0) {
 		return result;
 	}
 	if (registration->kind == REGISTRATION_HOOK) {
@@ -227,30 +245,25 @@ static int control_on_unregister(sd_bus_message *call, void *userdata, sd_bus_er
 	}
 	(void)registrations_unregister(distributor_registrations(control->options.distributor),
 		registration->kind, slice_of(registration->token), false); /* it is there */
-	return control_reply_saved(control, call);
+	return CONTROL_CHANGED;
 }
 
-static int control_on_block(sd_bus_message *call, void *userdata, sd_bus_error *error) {
-	struct control *control = userdata;
-	int result, is_blocked;
-	const struct registration *registration = control_read_number(control, call, error, &result);
-	if (!registration) {
-		return result;
-	}
-	result = sd_bus_message_read(call, "b", &is_blocked);
+static int control_block(struct control *control, sd_bus_message *call, sd_bus_error *error) {
+	const struct registration *registration;
+	int is_blocked;
+	int result = control_read_registration(control, call, error, &registration);
+	result = result < 0 ? result : sd_bus_message_read(call, "b", &is_blocked);
 	if (result < 0) {
 		return result;
 	}
 	registrations_set_blocked(distributor_registrations(control->options.distributor),
 		registration->number, is_blocked != 0);
-	return control_reply_saved(control, call);
+	return CONTROL_CHANGED;
 }
 
-static int control_on_listen(sd_bus_message *call, void *userdata, sd_bus_error *error) {
-	struct control *control = userdata;
+static int control_listen(struct control *control, sd_bus_message *call, sd_bus_error *error) {
 	const char *name;
-	int result = control_admit(call, error);
-	result = result < 0 ? result : sd_bus_message_read(call, "s", &name);
+	int result = sd_bus_message_read(call, "s", &name);
 	if (result < 0) {
 		return result;
 	}
@@ -259,58 +272,71 @@ static int control_on_listen(sd_bus_message *call, void *userdata, sd_bus_error 
 		return sd_bus_error_setf(
 			error, "org.bellwire.Error.NoSuchRegistration", "nothing is registered as %s", name);
 	}
-	result = sd_bus_reply_method_return(call, NULL);
+	result = sd_bus_reply_method_return(call, NULL); /* before the first push */
 	if (result >= 0) {
 		listeners_add(control->listeners, sd_bus_message_get_sender(call), name);
 	}
-	return result;
+	return result < 0 ? result : CONTROL_LATER;
 }
 
 /* ---- the link ---- */
 
-static int control_on_pause(sd_bus_message *call, void *userdata, sd_bus_error *error) {
-	struct control *control = userdata;
-	int result = control_admit(call, error);
-	if (result < 0) {
-		return result;
-	}
+static int control_pause(struct control *control, sd_bus_message *call, sd_bus_error *error) {
+	(void)call;
+	(void)error;
 	distributor_pause(control->options.distributor, true);
-	return control_reply_saved(control, call);
+	return CONTROL_CHANGED;
 }
 
-static int control_on_resume(sd_bus_message *call, void *userdata, sd_bus_error *error) {
-	struct control *control = userdata;
-	int result = control_admit(call, error);
-	if (result < 0) {
-		return result;
-	}
+static int control_resume(struct control *control, sd_bus_message *call, sd_bus_error *error) {
+	(void)call;
+	(void)error;
 	distributor_pause(control->options.distributor, false);
-	return control_reply_saved(control, call);
+	return CONTROL_CHANGED;
 }
 
-static int control_on_reconnect(sd_bus_message *call, void *userdata, sd_bus_error *error) {
-	struct control *control = userdata;
-	int result = control_admit(call, error);
-	if (result < 0) {
-		return result;
-	}
+static int control_reconnect(struct control *control, sd_bus_message *call, sd_bus_error *error) {
+	(void)call;
+	(void)error;
 	distributor_hint(control->options.distributor, LINK_HINT_NOW);
-	return sd_bus_reply_method_return(call, NULL);
+	return CONTROL_DONE;
 }
 
-static int control_on_move(sd_bus_message *call, void *userdata, sd_bus_error *error) {
-	struct control *control = userdata;
+static int control_move(struct control *control, sd_bus_message *call, sd_bus_error *error) {
 	CLEANUP_FREE char *problem = NULL;
 	const char *url;
-	int result = control_admit(call, error);
-	result = result < 0 ? result : sd_bus_message_read(call, "s", &url);
+	int result = sd_bus_message_read(call, "s", &url);
 	if (result < 0) {
 		return result;
 	}
 	if (!distributor_move(control->options.distributor, url, &problem)) {
 		return sd_bus_error_set(error, SD_BUS_ERROR_INVALID_ARGS, problem);
 	}
-	return control_reply_saved(control, call);
+	return CONTROL_CHANGED;
+}
+
+static const struct control_method control_methods[] = {
+	{.name = "Status", .report = control_status},
+	{.name = "List", .report = control_list},
+	{.name = "Log", .report = control_log},
+	{.name = "Register", .run = control_register},
+	{.name = "Unregister", .run = control_unregister},
+	{.name = "Block", .run = control_block},
+	{.name = "Listen", .run = control_listen},
+	{.name = "Pause", .run = control_pause},
+	{.name = "Resume", .run = control_resume},
+	{.name = "Reconnect", .run = control_reconnect},
+	{.name = "Move", .run = control_move},
+};
+
+static const struct control_method *control_method_find(const char *name) {
+	size_t i = 0;
+	while (strcmp(control_methods[i].name, name) != 0) {
+		i++;
+		assert(
+			i < sizeof control_methods / sizeof *control_methods); /* the vtable names no other */
+	}
+	return &control_methods[i];
 }
 
 /* ---- properties ---- */
@@ -362,26 +388,26 @@ static int control_get(sd_bus *bus, const char *path, const char *interface, con
 static const sd_bus_vtable control_vtable[] = {
 	SD_BUS_VTABLE_START(0),
 	SD_BUS_METHOD_WITH_ARGS("Status", SD_BUS_NO_ARGS, SD_BUS_RESULT("a{sv}", status),
-		control_on_status, SD_BUS_VTABLE_UNPRIVILEGED),
+		control_on_call, SD_BUS_VTABLE_UNPRIVILEGED),
 	SD_BUS_METHOD_WITH_ARGS("List", SD_BUS_NO_ARGS, SD_BUS_RESULT("aa{sv}", registrations),
-		control_on_list, SD_BUS_VTABLE_UNPRIVILEGED),
-	SD_BUS_METHOD_WITH_ARGS("Log", SD_BUS_NO_ARGS, SD_BUS_RESULT("aa{sv}", events), control_on_log,
+		control_on_call, SD_BUS_VTABLE_UNPRIVILEGED),
+	SD_BUS_METHOD_WITH_ARGS("Log", SD_BUS_NO_ARGS, SD_BUS_RESULT("aa{sv}", events), control_on_call,
 		SD_BUS_VTABLE_UNPRIVILEGED),
 	SD_BUS_METHOD_WITH_ARGS("Register", SD_BUS_ARGS("s", name, "a{sv}", options),
-		SD_BUS_RESULT("a{sv}", registration), control_on_register, SD_BUS_VTABLE_UNPRIVILEGED),
+		SD_BUS_RESULT("a{sv}", registration), control_on_call, SD_BUS_VTABLE_UNPRIVILEGED),
 	SD_BUS_METHOD_WITH_ARGS("Unregister", SD_BUS_ARGS("u", number), SD_BUS_NO_RESULT,
-		control_on_unregister, SD_BUS_VTABLE_UNPRIVILEGED),
+		control_on_call, SD_BUS_VTABLE_UNPRIVILEGED),
 	SD_BUS_METHOD_WITH_ARGS("Block", SD_BUS_ARGS("u", number, "b", blocked), SD_BUS_NO_RESULT,
-		control_on_block, SD_BUS_VTABLE_UNPRIVILEGED),
-	SD_BUS_METHOD_WITH_ARGS("Listen", SD_BUS_ARGS("s", name), SD_BUS_NO_RESULT, control_on_listen,
+		control_on_call, SD_BUS_VTABLE_UNPRIVILEGED),
+	SD_BUS_METHOD_WITH_ARGS("Listen", SD_BUS_ARGS("s", name), SD_BUS_NO_RESULT, control_on_call,
 		SD_BUS_VTABLE_UNPRIVILEGED),
 	SD_BUS_METHOD_WITH_ARGS(
-		"Pause", SD_BUS_NO_ARGS, SD_BUS_NO_RESULT, control_on_pause, SD_BUS_VTABLE_UNPRIVILEGED),
+		"Pause", SD_BUS_NO_ARGS, SD_BUS_NO_RESULT, control_on_call, SD_BUS_VTABLE_UNPRIVILEGED),
 	SD_BUS_METHOD_WITH_ARGS(
-		"Resume", SD_BUS_NO_ARGS, SD_BUS_NO_RESULT, control_on_resume, SD_BUS_VTABLE_UNPRIVILEGED),
-	SD_BUS_METHOD_WITH_ARGS("Reconnect", SD_BUS_NO_ARGS, SD_BUS_NO_RESULT, control_on_reconnect,
-		SD_BUS_VTABLE_UNPRIVILEGED),
-	SD_BUS_METHOD_WITH_ARGS("Move", SD_BUS_ARGS("s", url), SD_BUS_NO_RESULT, control_on_move,
+		"Resume", SD_BUS_NO_ARGS, SD_BUS_NO_RESULT, control_on_call, SD_BUS_VTABLE_UNPRIVILEGED),
+	SD_BUS_METHOD_WITH_ARGS(
+		"Reconnect", SD_BUS_NO_ARGS, SD_BUS_NO_RESULT, control_on_call, SD_BUS_VTABLE_UNPRIVILEGED),
+	SD_BUS_METHOD_WITH_ARGS("Move", SD_BUS_ARGS("s", url), SD_BUS_NO_RESULT, control_on_call,
 		SD_BUS_VTABLE_UNPRIVILEGED),
 	CONTROL_PROPERTY("State", "s", SD_BUS_VTABLE_PROPERTY_EMITS_CHANGE),
 	CONTROL_PROPERTY("StateSince", "x", SD_BUS_VTABLE_PROPERTY_EMITS_CHANGE),

@@ -10,22 +10,14 @@
 
 enum { COMMAND_OK, COMMAND_FAILED, COMMAND_USAGE };
 
-int apps_command(int argc, char **argv);
-int block_command(int argc, char **argv);
 int keys_command(int argc, char **argv);
 int listen_command(int argc, char **argv);
-int log_command(int argc, char **argv);
 int login_command(int argc, char **argv);
-int move_command(int argc, char **argv);
-int pause_command(int argc, char **argv);
-int reconnect_command(int argc, char **argv);
+int manage_command(int argc, char **argv); /* unregister, block, pause, move, … by argv[0] */
 int register_command(int argc, char **argv);
-int resume_command(int argc, char **argv);
 int send_command(int argc, char **argv);
-int status_command(int argc, char **argv);
+int status_command(int argc, char **argv); /* status, apps, log by argv[0] */
 int test_command(int argc, char **argv);
-int unblock_command(int argc, char **argv);
-int unregister_command(int argc, char **argv);
 int vapid_command(int argc, char **argv);
 
 /* "bellwire: …" on standard error; returns COMMAND_FAILED. */

@@ -23,6 +23,24 @@ static const char manage_usage[] =
 	"\n"
 	"  --json   print the result as JSON\n";
 
+enum manage_word { MANAGE_NONE, MANAGE_URL, MANAGE_REGISTRATION };
+static const struct manage_command {
+	const char *name, *method;
+	enum manage_word word; /* the one argument, handed to the method */
+	int flag; /* handed over behind it; -1: none */
+	const char *key, *sentence; /* said when it is done: {"key":true}, or the sentence */
+} manage_commands[] = {
+	{"pause", "Pause", MANAGE_NONE, -1, "paused", "paused; messages wait at the relay"},
+	{"resume", "Resume", MANAGE_NONE, -1, "resumed", "resumed"},
+	{"reconnect", "Reconnect", MANAGE_NONE, -1, "asked",
+		"asked to connect now; see: bellwire status"},
+	{"move", "Move", MANAGE_URL, -1, "moving",
+		"moving; every app is told its new push URL, and the former relay is drained for a week"},
+	{"unregister", "Unregister", MANAGE_REGISTRATION, -1, "unregistered", "unregistered"},
+	{"block", "Block", MANAGE_REGISTRATION, 1, "blocked", "blocked: its pushes are dropped"},
+	{"unblock", "Block", MANAGE_REGISTRATION, 0, "unblocked", "unblocked"},
+};
+
 struct manage_options {
 	const char *word, *vapid_key; /* word: the one argument */
 	bool json;
@@ -52,52 +70,6 @@ static int manage_parse(int argc, char **argv, bool wants_word, struct manage_op
 		return 1 + COMMAND_USAGE;
 	}
 	return 0;
-}
-
-static int manage_say(const struct manage_options *options, const char *key, const char *sentence) {
-	if (options->json) {
-		return command_print_json(json_pack("{s:b}", key, 1)) ? COMMAND_OK : COMMAND_FAILED;
-	}
-	(void)puts(sentence);
-	return COMMAND_OK;
-}
-
-static int manage_tell(
-	int argc, char **argv, const char *method, const char *key, const char *sentence) {
-	struct manage_options options = {0};
-	int result = manage_parse(argc, argv, false, &options);
-	if (result > 0) {
-		return result - 1;
-	}
-	result = daemon_tell(method, NULL);
-	return result != COMMAND_OK ? result : manage_say(&options, key, sentence);
-}
-
-int pause_command(int argc, char **argv) {
-	return manage_tell(argc, argv, "Pause", "paused", "paused; messages wait at the relay");
-}
-
-int resume_command(int argc, char **argv) {
-	return manage_tell(argc, argv, "Resume", "resumed", "resumed");
-}
-
-int reconnect_command(int argc, char **argv) {
-	return manage_tell(
-		argc, argv, "Reconnect", "asked", "asked to connect now; see: bellwire status");
-}
-
-int move_command(int argc, char **argv) {
-	struct manage_options options = {0};
-	int result = manage_parse(argc, argv, true, &options);
-	if (result > 0) {
-		return result - 1;
-	}
-	result = daemon_tell("Move", "s", options.word);
-	return result != COMMAND_OK ? result
-								: manage_say(&options, "moving",
-									  "moving; every app is told its new push URL, and the former "
-									  "relay is drained for "
-									  "a week");
 }
 
 int register_command(int argc, char **argv) {
@@ -154,40 +126,39 @@ static int64_t manage_find(const char *word) {
 	return found;
 }
 
-int unregister_command(int argc, char **argv) {
-	struct manage_options options = {0};
-	int result = manage_parse(argc, argv, true, &options);
-	if (result > 0) {
-		return result - 1;
+static int manage_tell(const struct manage_command *command, const char *word) {
+	if (command->word == MANAGE_NONE) {
+		return daemon_tell(command->method, NULL);
 	}
-	int64_t number = manage_find(options.word);
+	if (command->word == MANAGE_URL) {
+		return daemon_tell(command->method, "s", word);
+	}
+	int64_t number = manage_find(word);
 	if (number < 0) {
 		return COMMAND_FAILED;
 	}
-	result = daemon_tell("Unregister", "u", (uint32_t)number);
-	return result != COMMAND_OK ? result : manage_say(&options, "unregistered", "unregistered");
+	return command->flag < 0 ? daemon_tell(command->method, "u", (uint32_t)number)
+							 : daemon_tell(command->method, "ub", (uint32_t)number, command->flag);
 }
 
-static int manage_block(int argc, char **argv, int is_blocked) {
+int manage_command(int argc, char **argv) {
+	const struct manage_command *command = manage_commands;
 	struct manage_options options = {0};
-	int result = manage_parse(argc, argv, true, &options);
+	while (strcmp(command->name, argv[0]) != 0) {
+		command++; /* main.c names no other */
+	}
+	int result = manage_parse(argc, argv, command->word != MANAGE_NONE, &options);
 	if (result > 0) {
 		return result - 1;
 	}
-	int64_t number = manage_find(options.word);
-	if (number < 0) {
-		return COMMAND_FAILED;
+	result = manage_tell(command, options.word);
+	if (result != COMMAND_OK) {
+		return result;
 	}
-	result = daemon_tell("Block", "ub", (uint32_t)number, is_blocked);
-	return result != COMMAND_OK ? result
-								: manage_say(&options, is_blocked ? "blocked" : "unblocked",
-									  is_blocked ? "blocked: its pushes are dropped" : "unblocked");
-}
-
-int block_command(int argc, char **argv) {
-	return manage_block(argc, argv, 1);
-}
-
-int unblock_command(int argc, char **argv) {
-	return manage_block(argc, argv, 0);
+	if (options.json) {
+		return command_print_json(json_pack("{s:b}", command->key, 1)) ? COMMAND_OK
+																	   : COMMAND_FAILED;
+	}
+	(void)puts(command->sentence);
+	return COMMAND_OK;
 }

@@ -86,25 +86,14 @@ static void status_print(const json_t *status) {
 	}
 }
 
-int status_command(int argc, char **argv) {
-	bool json = false;
-	json_t *status = NULL;
-	int result = status_parse(argc, argv, &json);
-	if (result > 0) {
-		return result - 1;
-	}
-	result = daemon_ask("Status", &status);
-	if (result != COMMAND_OK) {
-		return result;
-	}
+static int status_show(json_t *status, bool json) {
 	bool is_up = strcmp(daemon_text(status, "state"), "up") == 0;
-	if (json) {
-		return !command_print_json(status) ? COMMAND_FAILED
-			   : is_up					   ? COMMAND_OK
-										   : STATUS_NOT_CONNECTED;
+	if (json && !command_print_json(json_incref(status))) {
+		return COMMAND_FAILED;
 	}
-	status_print(status);
-	json_decref(status);
+	if (!json) {
+		status_print(status);
+	}
 	return is_up ? COMMAND_OK : STATUS_NOT_CONNECTED;
 }
 
@@ -130,31 +119,20 @@ static void apps_print_one(const json_t *app) {
 	(void)putchar('\n');
 }
 
-int apps_command(int argc, char **argv) {
-	bool json = false;
-	json_t *apps = NULL;
-	int result = status_parse(argc, argv, &json);
-	if (result > 0) {
-		return result - 1;
-	}
-	result = daemon_ask("List", &apps);
-	if (result != COMMAND_OK) {
-		return result;
-	}
+static int apps_show(json_t *apps, bool json) {
 	if (json) {
-		return command_print_json(apps) ? COMMAND_OK : COMMAND_FAILED;
+		return command_print_json(json_incref(apps)) ? COMMAND_OK : COMMAND_FAILED;
 	}
 	if (json_array_size(apps) == 0) {
 		(void)puts(
 			"Nothing is registered. Apps register by themselves; see also: bellwire register");
-	} else {
-		printf("%6s  %-5s  %-32s  %6s  %-16s\n", "number", "kind", "service or name", "pushes",
-			"last push");
+		return COMMAND_OK;
 	}
+	printf("%6s  %-5s  %-32s  %6s  %-16s\n", "number", "kind", "service or name", "pushes",
+		"last push");
 	for (size_t i = 0; i < json_array_size(apps); i++) {
 		apps_print_one(json_array_get(apps, i));
 	}
-	json_decref(apps);
 	return COMMAND_OK;
 }
 
@@ -171,26 +149,44 @@ static void log_print_one(const json_t *event) {
 	printf("%s%s\n", daemon_text(event, "detail")[0] ? "  " : "", daemon_text(event, "detail"));
 }
 
-int log_command(int argc, char **argv) {
+static int log_show(json_t *events, bool json) {
+	for (size_t i = 0; i < json_array_size(events); i++) {
+		json_t *event = json_array_get(events, i);
+		if (!json) {
+			log_print_one(event);
+		} else if (!command_print_json(json_incref(event))) {
+			return COMMAND_FAILED;
+		}
+	}
+	return COMMAND_OK;
+}
+
+/* ---- the commands ---- */
+
+static const struct status_command {
+	const char *name, *method;
+	int (*show)(json_t *answer, bool json); /* the exit status */
+} status_commands[] = {
+	{"status", "Status", status_show},
+	{"apps", "List", apps_show},
+	{"log", "Log", log_show},
+};
+
+int status_command(int argc, char **argv) {
+	const struct status_command *command = status_commands;
 	bool json = false;
-	json_t *events = NULL;
+	json_t *answer = NULL;
+	while (strcmp(command->name, argv[0]) != 0) {
+		command++; /* main.c names no other */
+	}
 	int result = status_parse(argc, argv, &json);
 	if (result > 0) {
 		return result - 1;
 	}
-	result = daemon_ask("Log", &events);
-	if (result != COMMAND_OK) {
-		return result;
+	result = daemon_ask(command->method, &answer);
+	if (result == COMMAND_OK) {
+		result = command->show(answer, json);
+		json_decref(answer);
 	}
-	bool good = true;
-	for (size_t i = 0; i < json_array_size(events) && good; i++) {
-		json_t *event = json_array_get(events, i);
-		if (json) {
-			good = command_print_json(json_incref(event));
-		} else {
-			log_print_one(event);
-		}
-	}
-	json_decref(events);
-	return good ? COMMAND_OK : COMMAND_FAILED;
+	return result;
 }
