@@ -141,10 +141,27 @@ void link_abandon_next(struct link *link) {
 	link_retire(link, &link->next);
 }
 
+void link_enter_attempt(struct link *link) {
+	switch (session_state(link->next)) {
+	case SESSION_CONNECTING:
+		link_enter(link, LINK_CONNECTING);
+		break;
+	case SESSION_OPENING:
+		link_enter(link, LINK_OPENING);
+		break;
+	case SESSION_GREETING:
+		link_enter(link, LINK_GREETING);
+		break;
+	case SESSION_UP: /* it is the current one then */
+		break;
+	}
+}
+
 static void link_on_session_entered(struct session *session, enum session_state state, void *ctx) {
 	struct link *link = ctx;
-	if (session == link->next && link->state != LINK_UP && state != SESSION_UP) {
-		link_enter(link, state == SESSION_CONNECTING ? LINK_CONNECTING : LINK_OPENING);
+	(void)state;
+	if (session == link->next && link->state != LINK_UP) {
+		link_enter_attempt(link);
 	}
 }
 
@@ -232,10 +249,7 @@ static void link_on_current_ended(struct link *link, const struct session_end *e
 	}
 	if (link->next) {
 		link_set_reason(link, end->reason);
-		enum session_state state = session_state(link->next);
-		link_enter(link, state == SESSION_CONNECTING ? LINK_CONNECTING
-						 : state == SESSION_OPENING	 ? LINK_OPENING
-													 : LINK_GREETING);
+		link_enter_attempt(link);
 		return;
 	}
 	struct session_end local = *end;

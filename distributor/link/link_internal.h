@@ -100,6 +100,7 @@ struct link {
 /* link.c */
 const char *link_host(const struct link *link);
 void link_enter(struct link *link, enum link_state state);
+void link_enter_attempt(struct link *link); /* the state of `next`, which is on its way */
 void link_set_reason(struct link *link, const char *reason);
 /* Tells the owner now what is to be told. False when the link is gone or stopped afterwards. */
 bool link_tell(struct link *link);

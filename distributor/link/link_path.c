@@ -396,6 +396,10 @@ void link_on_ponged(struct session *session, bool was_trial, void *ctx) {
 	if (session != link->current) {
 		return;
 	}
+	if (link->is_suspect && link->next &&
+		link_path_is_same(link, session_path(session), session_local(session))) {
+		link_abandon_next(link); /* it was slow, not dead */
+	}
 	link->is_suspect = false;
 	link->timeouts = 0;
 	if (was_trial && link->heartbeats) {
@@ -422,8 +426,17 @@ void link_on_pong_missed(struct session *session, bool was_trial, void *ctx) {
 	}
 	log_info("link is not answered relay=%s silent_ms=%lld", link_host(link),
 		(long long)session_heard_ms(session));
-	if (!link->next && link->state != LINK_STOPPED) {
+	if (link->state == LINK_STOPPED) {
+		return;
+	}
+	if (link->state != LINK_OFFLINE) {
+		link_set_reason(link, "the relay does not answer");
+	}
+	if (!link->next) {
 		link_connect(link);
+	}
+	if (link->next && link->state == LINK_UP) {
+		link_enter_attempt(link); /* a late answer would lead back */
 	}
 }
 

@@ -27,10 +27,10 @@ class Line(Namespace):
     def __init__(self, namespace, name, other, other_name):
         super().__init__()
         self.output("sh", "-c", "echo 1 >/proc/sys/net/ipv6/conf/default/disable_ipv6")
-        self.join("a", namespace, name)
-        self.join("b", other, other_name)
+        self.join("inner", namespace, name)
+        self.join("outer", other, other_name)
         self.loss = 0.0
-        self.is_silent = False
+        self.is_silent = self.is_silent_outward = False
         self.nat = None
         self.random = random.Random(20)
         self.lost = 0  # frames, by whatever reason
@@ -39,7 +39,7 @@ class Line(Namespace):
         self.resume.set()
         self.end_reader, self.end_writer = os.pipe()
         with Inside(self):
-            self.sockets = [self._open("a"), self._open("b")]
+            self.sockets = [self._open("inner"), self._open("outer")]
         self.thread = threading.Thread(target=self._run)
         self.thread.start()
 
@@ -53,14 +53,14 @@ class Line(Namespace):
         return one
 
     def _run(self):
-        a, b = self.sockets
+        inner, outer = self.sockets
         while True:
-            ready, _, _ = select.select([a, b, self.end_reader], [], [])
+            ready, _, _ = select.select([inner, outer, self.end_reader], [], [])
             if self.end_reader in ready:
                 return
             for one in ready:
                 with contextlib.suppress(OSError):  # an end that is down neither gives nor takes
-                    self._carry(one, b if one is a else a)
+                    self._carry(one, outer if one is inner else inner)
 
     def _carry(self, source, sink):
         frame = source.recv(70000)
@@ -72,7 +72,7 @@ class Line(Namespace):
         self.passed += 1
 
     def _is_lost(self, frame, is_outward):
-        if self.is_silent or self.random.random() < self.loss:
+        if self.is_silent or (is_outward and self.is_silent_outward) or self.random.random() < self.loss:
             return True
         return self.nat is not None and not self.nat.lets_through(frame[VNET_BYTES:], is_outward)
 
@@ -87,7 +87,7 @@ class Line(Namespace):
 
     def carrier(self, is_there):
         """Both ends see the cable pulled, or put back."""
-        for end in "ab":
+        for end in ("inner", "outer"):
             self.ip(f"link set {end} {'up' if is_there else 'down'}")
 
     def close(self):

@@ -1,0 +1,55 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A line that loses packets or stalls: nothing is lost, nothing comes twice, and nobody reconnects for it."""
+
+import pytest
+from harness.household import now
+
+
+@pytest.fixture
+def household(start_household):
+    return start_household(has_line=True)
+
+
+def check_calm(household):
+    daemon = household.daemon
+    assert daemon.got() == [f"message {n}" for n in range(1, daemon.sent + 1)]
+    assert daemon.sessions() == 1 and daemon.attempts() == 1, daemon.process.log()[-6000:]
+
+
+def test_two_in_a_hundred_packets_lost(household):
+    """150 messages, each of some packets with its acknowledgement."""
+    daemon, line = household.daemon, household.line
+    line.loss = 0.02
+    for number in range(150):
+        text = daemon.post()
+        if number % 10 == 9:
+            daemon.wait_got(text, 60)
+    daemon.wait_drained(60)
+    assert line.lost >= 3, (line.lost, line.passed)
+    check_calm(household)
+
+
+def test_one_in_five_lost(household):
+    daemon, line = household.daemon, household.line
+    line.loss = 0.2
+    for _ in range(10):
+        daemon.wait_got(daemon.post(), 60)
+    line.loss = 0
+    daemon.wait_drained(60)
+    check_calm(household)
+
+
+def test_stalls_of_a_second(household):
+    """Also while a hint has made it ask whether the relay is there."""
+    laptop, daemon, line = household.laptop, household.daemon, household.line
+    household.settle()
+    for metric in (900, 901, 902):
+        line.stall()
+        begin = now()
+        laptop.ip(f"route add default via 10.0.0.9 dev eth0 metric {metric}")
+        texts = [daemon.post() for _ in range(5)]
+        daemon.wait(lambda: now() - begin >= 1.0, 5, "the end of the stall")
+        line.go_on()
+        daemon.wait_got(texts[-1], 30)
+    daemon.wait_drained()
+    check_calm(household)
