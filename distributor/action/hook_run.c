@@ -22,12 +22,12 @@ enum {
 
 struct hook_run {
 	struct ev_loop *loop;
-	char *name;
+	char *what, *name;
 	pid_t pid; /* of the leader of its session and group */
 	ev_io ended; /* its pidfd */
 	ev_io said; /* our end of its output; not active once that is closed */
 	struct alarm limit; /* the time limit, then the kill */
-	bool is_timed_out;
+	bool is_timed_out, is_for_person;
 	char line[HOOK_LINE_MAX];
 	size_t line_len;
 	uint64_t lines;
@@ -39,7 +39,8 @@ struct hook_run {
 
 static void hook_line_end(struct hook_run *run) {
 	if (++run->lines <= HOOK_LINES_MAX) {
-		log_info("hook says hook=%s text=\"%.*s\"", run->name, (int)run->line_len, run->line);
+		log_info("%s says %s=%s text=\"%.*s\"", run->what, run->what, run->name, (int)run->line_len,
+			run->line);
 	}
 	run->line_len = 0;
 }
@@ -85,7 +86,7 @@ static void hook_finish_output(struct hook_run *run) {
 		hook_line_end(run);
 	}
 	if (run->lines > HOOK_LINES_MAX) {
-		log_info("hook says more than is logged hook=%s lines=%llu", run->name,
+		log_info("%s says more than is logged %s=%s lines=%llu", run->what, run->what, run->name,
 			(unsigned long long)run->lines);
 	}
 }
@@ -97,7 +98,10 @@ static void hook_run_free(struct hook_run *run) {
 	ev_io_stop(run->loop, &run->said);
 	alarm_stop(&run->limit);
 	(void)close(run->ended.fd);
-	(void)close(run->said.fd);
+	if (run->said.fd >= 0) {
+		(void)close(run->said.fd);
+	}
+	free(run->what);
 	free(run->name);
 	free(run);
 }
@@ -127,7 +131,9 @@ static void hook_on_ended(struct ev_loop *loop, ev_io *io, int events) {
 		if (info.si_pid == 0) {
 			return; /* not ended after all */
 		}
-		(void)kill(-run->pid, run->is_timed_out ? SIGKILL : SIGTERM);
+		if (!run->is_for_person) {
+			(void)kill(-run->pid, run->is_timed_out ? SIGKILL : SIGTERM);
+		}
 		(void)waitid(P_PID, (id_t)run->pid, &info, WEXITED | WNOHANG);
 		result = hook_result_of(run, &info);
 	}
@@ -154,26 +160,49 @@ void hook_run_stop(struct hook_run *run) {
 	}
 }
 
+void hook_run_leave(struct hook_run *run) {
+	if (run) {
+		hook_run_free(run);
+	}
+}
+
 /* ---- the start ---- */
+
+/* Our end of its output (-1: nobody listens) and its own. */
+static int hook_open_output(const struct hook_job *job, int out_ends[2]) {
+	if (job->is_for_person) {
+		out_ends[0] = -1;
+		out_ends[1] = open("/dev/null", O_WRONLY | O_CLOEXEC);
+		return out_ends[1] < 0 ? -errno : 0;
+	}
+	if (pipe2(out_ends, O_CLOEXEC) < 0) {
+		return -errno;
+	}
+	(void)fcntl(out_ends[0], F_SETFL, O_NONBLOCK); /* of a pipe: cannot fail */
+	return 0;
+}
 
 int hook_run_start(struct ev_loop *loop, struct alarms *alarms, const struct hook_job *job,
 	hook_ended_fn *done, void *ctx, struct hook_run **out_run) {
-	int ends[2];
-	if (pipe2(ends, O_CLOEXEC) < 0) {
-		return -errno;
+	int ends[2], opened = hook_open_output(job, ends);
+	if (opened < 0) {
+		return opened;
 	}
 	struct child child = {job->command, job->variables, job->input, ends[1], ends[1]};
 	pid_t pid = 0;
 	int pidfd = child_start(&child, &pid);
 	(void)close(ends[1]);
 	if (pidfd < 0) {
-		(void)close(ends[0]);
+		if (ends[0] >= 0) {
+			(void)close(ends[0]);
+		}
 		return pidfd;
 	}
-	(void)fcntl(ends[0], F_SETFL, O_NONBLOCK); /* of a pipe: cannot fail */
 	struct hook_run *run = mem_zalloc(sizeof *run);
 	run->loop = loop;
+	run->what = mem_strdup(job->what);
 	run->name = mem_strdup(job->name);
+	run->is_for_person = job->is_for_person;
 	run->pid = pid;
 	run->done = done;
 	run->ctx = ctx;
@@ -181,9 +210,13 @@ int hook_run_start(struct ev_loop *loop, struct alarms *alarms, const struct hoo
 	ev_io_init(&run->said, hook_on_said, ends[0], EV_READ);
 	run->ended.data = run->said.data = run;
 	ev_io_start(loop, &run->ended);
-	ev_io_start(loop, &run->said);
+	if (ends[0] >= 0) {
+		ev_io_start(loop, &run->said);
+	}
 	alarm_init(&run->limit, alarms, hook_on_limit, run);
-	alarm_set(&run->limit, job->timeout_ms, ALARM_SLACK_DEADLINE_MS);
+	if (job->timeout_ms > 0) {
+		alarm_set(&run->limit, job->timeout_ms, ALARM_SLACK_DEADLINE_MS);
+	}
 	*out_run = run;
 	return 0;
 }

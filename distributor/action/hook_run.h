@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * One run of a hook's command as a child of ours: in a session of its own, with an empty signal
- * mask, without our descriptors and our own variables, in the home directory. What it writes goes
- * to the log, up to a limit. It is ended at its time limit, and what it leaves behind in its group
- * is ended with it.
+ * One run of a command (a hook's, a mail login's) as a child of ours: in a session of its own, with
+ * an empty signal mask, without our descriptors and our own variables, in the home directory. What
+ * it writes goes to the log, up to a limit. It is ended at its time limit, and what it leaves
+ * behind in its group is ended with it.
  */
 #pragma once
 #include "distributor/alarm.h"
 #include <ev.h>
+#include <stdbool.h>
 
 enum hook_end {
 	HOOK_WELL, /* exit status 0 */
@@ -28,11 +29,15 @@ typedef void hook_ended_fn(const struct hook_result *result, void *ctx);
 
 /* What to run; copied where it is kept. */
 struct hook_job {
-	const char *name; /* of the hook */
+	const char *what; /* "hook", "command": for log lines and names of units */
+	const char *name; /* of the hook; letters, digits, '-', '_' */
 	char *const *command;
 	char *const *variables; /* BELLWIRE_* */
 	int input; /* becomes standard input; borrowed */
-	int64_t timeout_ms;
+	int64_t timeout_ms; /* 0: none */
+	/* Somebody asked for it at the screen: it has no part in our end, its output is not logged, and
+	 * what it leaves behind lives on. */
+	bool is_for_person;
 };
 
 enum { HOOK_EXIT_NOT_NOW = 75, HOOK_KILL_MS = 5000 };
@@ -43,3 +48,5 @@ int hook_run_start(struct ev_loop *loop, struct alarms *alarms, const struct hoo
 	hook_ended_fn *done, void *ctx, struct hook_run **out_run);
 /* SIGTERM to it and its group; done is not called. NULL is fine. */
 void hook_run_stop(struct hook_run *run);
+/* It goes on without us; done is not called. NULL is fine. */
+void hook_run_leave(struct hook_run *run);

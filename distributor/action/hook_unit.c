@@ -39,7 +39,7 @@ struct hook_units {
 struct hook_unit {
 	struct list link; /* struct hook_units::units */
 	struct hook_units *units;
-	char *name, *path; /* "bellwire-hook-….service", its object */
+	char *name, *path; /* "bellwire-….service", its object */
 	sd_bus_slot *starting, *changes, *reading; /* calls and match under way, or NULL */
 	struct alarm limit;
 	bool was_asked; /* to stop, beyond its limit */
@@ -139,14 +139,18 @@ static void unit_free(struct hook_unit *unit) {
 	free(unit);
 }
 
+/* It was kept for us to read; now it may go. */
+static void unit_unref(const struct hook_unit *unit) {
+	(void)sd_bus_call_method_async(
+		unit->units->bus, NULL, SYSTEMD_NAME, unit->path, SYSTEMD_UNIT, "Unref", NULL, NULL, "");
+}
+
 static void unit_finish(struct hook_unit *unit, enum hook_end end, int status, const char *detail) {
 	const struct hook_result result = {.end = end, .status = status, .detail = detail};
 	hook_ended_fn *done = unit->done;
 	void *ctx = unit->ctx;
 	if (end != HOOK_NO_UNIT && end != HOOK_LOST) {
-		/* It was kept for us to read; now it may go. */
-		(void)sd_bus_call_method_async(unit->units->bus, NULL, SYSTEMD_NAME, unit->path,
-			SYSTEMD_UNIT, "Unref", NULL, NULL, "");
+		unit_unref(unit);
 	}
 	unit_free(unit);
 	done(&result, ctx);
@@ -174,6 +178,13 @@ void hook_unit_stop(struct hook_unit *unit) {
 	sd_bus_message_unref(call);
 	sd_bus_message_unref(reply);
 	unit_free(unit);
+}
+
+void hook_unit_leave(struct hook_unit *unit) {
+	if (unit) {
+		unit_unref(unit);
+		unit_free(unit);
+	}
 }
 
 /* systemd keeps the limit; this is for one whose end we did not hear of. */
@@ -358,15 +369,22 @@ static int unit_append_variables(sd_bus_message *call, char *const *variables) {
 
 static int unit_append_properties(
 	sd_bus_message *call, const struct hook_job *job, const char *program) {
-	CLEANUP_FREE char *description = mem_printf("Bellwire hook %s", job->name);
-	CLEANUP_FREE char *identifier = mem_printf("bellwire-hook-%s", job->name);
+	CLEANUP_FREE char *description = mem_printf("Bellwire %s %s", job->what, job->name);
+	CLEANUP_FREE char *identifier = mem_printf("bellwire-%s-%s", job->what, job->name);
 	const char *home = getenv("HOME");
-	int result = sd_bus_message_append(call, "(sv)(sv)(sv)(sv)(sv)(sv)(sv)(sv)(sv)(sv)(sv)",
-		"Description", "s", description, "Type", "s", "exec", "Slice", "s", "background.slice",
-		"StandardInputFileDescriptor", "h", job->input, "StandardOutput", "s", "journal",
-		"StandardError", "s", "journal", "SyslogIdentifier", "s", identifier, "RuntimeMaxUSec", "t",
-		(uint64_t)job->timeout_ms * 1000, "TimeoutStopUSec", "t", (uint64_t)HOOK_KILL_MS * 1000,
+	int result = sd_bus_message_append(call, "(sv)(sv)(sv)(sv)(sv)(sv)(sv)(sv)(sv)(sv)",
+		"Description", "s", description, "Type", "s", "exec", "Slice", "s",
+		job->is_for_person ? "app.slice" : "background.slice", "StandardInputFileDescriptor", "h",
+		job->input, "StandardOutput", "s", "journal", "StandardError", "s", "journal",
+		"SyslogIdentifier", "s", identifier, "TimeoutStopUSec", "t", (uint64_t)HOOK_KILL_MS * 1000,
 		"CollectMode", "s", "inactive-or-failed", "AddRef", "b", 1);
+	if (result >= 0 && job->timeout_ms > 0) {
+		result = sd_bus_message_append(
+			call, "(sv)", "RuntimeMaxUSec", "t", (uint64_t)job->timeout_ms * 1000);
+	}
+	if (result >= 0 && job->is_for_person) { /* what it started lives on */
+		result = sd_bus_message_append(call, "(sv)", "ExitType", "s", "cgroup");
+	}
 	if (result >= 0 && home) {
 		result = sd_bus_message_append(call, "(sv)", "WorkingDirectory", "s", home);
 	}
@@ -410,7 +428,7 @@ int hook_unit_start(struct hook_units *units, struct alarms *alarms, const struc
 	unit->units = units;
 	unit->done = done;
 	unit->ctx = ctx;
-	unit->name = mem_printf("bellwire-hook-%s-%ld-%llu.service", job->name, (long)getpid(),
+	unit->name = mem_printf("bellwire-%s-%s-%ld-%llu.service", job->what, job->name, (long)getpid(),
 		(unsigned long long)++units->started);
 	list_init(&unit->link);
 	list_append(&units->units, &unit->link);
@@ -421,7 +439,9 @@ int hook_unit_start(struct hook_units *units, struct alarms *alarms, const struc
 		unit_free(unit);
 		return result;
 	}
-	alarm_set(&unit->limit, job->timeout_ms + UNIT_GRACE_MS, ALARM_SLACK_DEADLINE_MS);
+	if (job->timeout_ms > 0) {
+		alarm_set(&unit->limit, job->timeout_ms + UNIT_GRACE_MS, ALARM_SLACK_DEADLINE_MS);
+	}
 	*out_unit = unit;
 	return 0;
 }

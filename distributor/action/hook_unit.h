@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A run of a hook's command as a transient unit of systemd's user manager: with the session's
- * environment instead of ours, outside of our sandbox, in background.slice, its output in the
- * journal. Its end is read from the unit's properties.
+ * A run of a command as a transient unit of systemd's user manager: with the session's
+ * environment instead of ours, outside of our sandbox, in background.slice (app.slice what a person
+ * started), its output in the journal. Its end is read from the unit's properties.
  */
 #pragma once
 #include "distributor/action/hook_run.h"
@@ -21,3 +21,5 @@ int hook_unit_start(struct hook_units *units, struct alarms *alarms, const struc
 	hook_ended_fn *done, void *ctx, struct hook_unit **out_unit);
 /* Has the manager stop it, which takes a moment; done is not called. NULL is fine. */
 void hook_unit_stop(struct hook_unit *unit);
+/* It goes on without us; done is not called. NULL is fine. */
+void hook_unit_leave(struct hook_unit *unit);

@@ -8,9 +8,8 @@
 #include "common/log.h"
 #include "common/log_limit.h"
 #include "common/mem.h"
+#include "distributor/action/hook_command.h"
 #include "distributor/action/hook_message.h"
-#include "distributor/action/hook_run.h"
-#include "distributor/action/hook_unit.h"
 #include "distributor/action/hooks_register.h"
 #include "distributor/action/notify.h"
 #include "distributor/action/template.h"
@@ -26,9 +25,6 @@ enum {
 	HOOK_JITTER_MS = 2000, /* catch-ups of many devices do not come together */
 	HOOK_REASON_MAX = 64,
 };
-/* When a catch-up failed; after that it waits for the next reason. */
-static const int64_t hook_catch_up_again_ms[] = {10000, 60000, 300000};
-enum { HOOK_CATCH_UPS = sizeof hook_catch_up_again_ms / sizeof *hook_catch_up_again_ms };
 
 struct hook {
 	struct hooks *hooks;
@@ -44,8 +40,7 @@ struct hook {
 	uint32_t catch_up_failures;
 	bool is_running;
 	int64_t began_ms;
-	struct hook_run *run; /* one of these two while a command runs */
-	struct hook_unit *unit;
+	struct hook_command *command; /* that runs, or NULL */
 	struct log_limit unreadable; /* messages that could not be decrypted */
 };
 
@@ -201,8 +196,9 @@ static void hook_show(struct hook *hook) {
 										 .is_urgent = newest->urgency == URGENCY_HIGH});
 }
 
-static int hook_start_command(struct hook *hook, bool may_be_unit) {
-	struct hooks *hooks = hook->hooks;
+static int hook_start_command(struct hook *hook) {
+	const struct hooks *hooks = hook->hooks;
+	const struct hook_place place = {hooks->options.loop, hooks->options.alarms, hooks->units};
 	const struct hook_facts facts = {
 		.config = hook->config,
 		.reason = hook->run_is_catch_up ? hook->run_why : "push",
@@ -215,21 +211,15 @@ static int hook_start_command(struct hook *hook, bool may_be_unit) {
 	}
 	char **variables = hook_environment_make(&facts);
 	const struct hook_job job = {
+		.what = "hook",
 		.name = hook->config->name,
 		.command = hook->config->command,
 		.variables = variables,
 		.input = input,
 		.timeout_ms = hook->config->timeout_ms,
 	};
-	int result = -ENOENT;
-	if (may_be_unit && hook->config->as_unit && hook_units_are_there(hooks->units)) {
-		result = hook_unit_start(
-			hooks->units, hooks->options.alarms, &job, hook_on_ended, hook, &hook->unit);
-	}
-	if (result < 0) {
-		result = hook_run_start(
-			hooks->options.loop, hooks->options.alarms, &job, hook_on_ended, hook, &hook->run);
-	}
+	int result = hook_command_start(
+		&place, &job, hook->config->as_unit, hook_on_ended, hook, &hook->command);
 	hook_environment_free(variables);
 	return result;
 }
@@ -267,7 +257,7 @@ static void hook_start(struct hook *hook) {
 		hook_plan(hook);
 		return;
 	}
-	int result = hook_start_command(hook, true);
+	int result = hook_start_command(hook);
 	if (result < 0) {
 		hook_on_ended(
 			&(struct hook_result){.end = HOOK_NOT_STARTED, .detail = strerror(-result)}, hook);
@@ -293,19 +283,11 @@ static enum dispatch_outcome hook_outcome_of(enum hook_end end) {
 }
 
 static void hook_log_end(const struct hook *hook, const struct hook_result *result) {
-	static const char *const events[HOOK_END_COUNT] = {
-		[HOOK_WELL] = "hook ran",
-		[HOOK_FAILED] = "hook failed",
-		[HOOK_NOT_NOW] = "hook asks to be tried again",
-		[HOOK_TIMED_OUT] = "hook ran too long and was ended",
-		[HOOK_NOT_STARTED] = "hook did not start",
-		[HOOK_LOST] = "hook's end was not seen",
-		[HOOK_NO_UNIT] = "hook did not start",
-	};
 	bool is_good = result->end == HOOK_WELL;
 	log_write(is_good ? LOG_LEVEL_INFO : LOG_LEVEL_WARN,
-		"%s hook=%s messages=%u reason=\"%s\" ms=%lld status=%d%s%s%s", events[result->end],
-		hook->config->name, hook->running_count, hook->run_is_catch_up ? hook->run_why : "push",
+		"hook %s hook=%s messages=%u reason=\"%s\" ms=%lld status=%d%s%s%s",
+		hook_end_words(result->end), hook->config->name, hook->running_count,
+		hook->run_is_catch_up ? hook->run_why : "push",
 		(long long)(clock_mono_ms() - hook->began_ms), result->status,
 		result->detail ? " error=\"" : "", result->detail ? result->detail : "",
 		result->detail ? "\"" : "");
@@ -316,28 +298,16 @@ static void hook_end_catch_up(struct hook *hook, bool is_good) {
 		return;
 	}
 	hook->run_is_catch_up = false;
-	if (is_good || hook->why[0] || hook->catch_up_failures >= HOOK_CATCH_UPS) {
+	if (is_good || hook->why[0] || hook->catch_up_failures >= HOOK_AGAIN_COUNT) {
 		return; /* or another one was asked for meanwhile */
 	}
 	memcpy(hook->why, hook->run_why, sizeof hook->why);
-	alarm_set(
-		&hook->jitter, hook_catch_up_again_ms[hook->catch_up_failures++], ALARM_SLACK_DEADLINE_MS);
+	alarm_set(&hook->jitter, hook_again_ms[hook->catch_up_failures++], ALARM_SLACK_DEADLINE_MS);
 }
 
 static void hook_on_ended(const struct hook_result *result, void *ctx) {
 	struct hook *hook = ctx;
-	hook->run = NULL;
-	hook->unit = NULL;
-	if (result->end == HOOK_NO_UNIT) {
-		log_warn("hook gets no unit of systemd, it runs as a child hook=%s error=\"%s\"",
-			hook->config->name, result->detail);
-		int started = hook_start_command(hook, false);
-		if (started < 0) {
-			hook_on_ended(
-				&(struct hook_result){.end = HOOK_NOT_STARTED, .detail = strerror(-started)}, hook);
-		}
-		return;
-	}
+	hook->command = NULL;
 	hook_log_end(hook, result);
 	hook->is_running = false;
 	hook_end_catch_up(hook, result->end == HOOK_WELL);
@@ -459,8 +429,7 @@ struct hooks *hooks_open(const struct hooks_options *options) {
 static void hook_close(struct hook *hook) {
 	alarm_stop(&hook->gather);
 	alarm_stop(&hook->jitter);
-	hook_run_stop(hook->run);
-	hook_unit_stop(hook->unit);
+	hook_command_stop(hook->command);
 	list_splice(&hook->running, &hook->waiting);
 	hook_settle(hook, DISPATCH_SHUTDOWN);
 }

@@ -22,6 +22,18 @@ void words_free(char **words) {
 	free(words);
 }
 
+char **words_dup(char *const *words) {
+	size_t count = 0;
+	while (words[count]) {
+		count++;
+	}
+	char **copy = mem_zalloc((count + 1) * sizeof *copy);
+	for (size_t i = 0; i < count; i++) {
+		copy[i] = mem_strdup(words[i]);
+	}
+	return copy;
+}
+
 static void words_put(struct words *state, char c) {
 	state->word[state->len++] = c;
 }

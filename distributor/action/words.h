@@ -14,3 +14,4 @@ enum { WORDS_MAX = 256 };
  * (static). home may be NULL: then ~/ is refused. */
 bool words_split(const char *text, const char *home, char ***out_words, const char **out_why);
 void words_free(char **words); /* NULL is fine */
+char **words_dup(char *const *words);

@@ -3,14 +3,17 @@
  * A login's command (mbsync, vdirsyncer, notmuch new) after changes: one at a time; what comes
  * meanwhile leads to one more run with everything that came. Run as hooks are: a transient unit of
  * systemd where that is there, else a child; output to the log; a time limit. Its environment says
- * what changed: BELLWIRE_LOGIN, BELLWIRE_REASON, BELLWIRE_TYPES, BELLWIRE_ACCOUNTS,
- * BELLWIRE_MAILBOXES, BELLWIRE_NEW.
+ * what changed: BELLWIRE_LOGIN, BELLWIRE_REASON, BELLWIRE_TYPES and BELLWIRE_ACCOUNTS (with blanks
+ * between), BELLWIRE_MAILBOXES (one a line), BELLWIRE_NEW.
  */
 #pragma once
 #include "distributor/action/hook_unit.h"
 #include "distributor/action/notify.h"
 #include "distributor/alarm.h"
 #include <ev.h>
+
+/* Of each kind; further ones are left out. */
+enum { CHANGE_NAMES_MAX = 64, CHANGE_NAME_BYTES_MAX = 255 };
 
 struct change_command_options {
 	struct ev_loop *loop;
@@ -21,7 +24,7 @@ struct change_command_options {
 	char *const *command; /* outlives it */
 	int64_t timeout_ms;
 };
-/* What changed; texts are copied, names once each. NULL: nothing to say. */
+/* What changed; texts are copied and made fit for a line, names once each. NULL: nothing to say. */
 struct change {
 	const char *reason; /* "push", "stream", "poll", "missed", "resume", "start", … */
 	const char *account_id, *type, *mailbox;

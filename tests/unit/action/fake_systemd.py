@@ -52,7 +52,8 @@ class Unit(dbus.service.Object):
             return
         self.changed("active")
         GLib.child_watch_add(GLib.PRIORITY_DEFAULT, self.child.pid, self.on_ended)
-        GLib.timeout_add(int(properties["RuntimeMaxUSec"]) // 1000, self.on_limit)
+        if "RuntimeMaxUSec" in properties:
+            GLib.timeout_add(int(properties["RuntimeMaxUSec"]) // 1000, self.on_limit)
 
     def on_limit(self):
         self.is_late = True

@@ -15,14 +15,12 @@
 #include "common/mem.h"
 #include "distributor/action/hooks.h"
 #include "distributor/action/notify.h"
-#include <errno.h>
-#include <fcntl.h>
+#include "tests/unit/script.h"
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
-enum { DRIVER_LINE_MAX = 200000, DRIVER_REGISTRATIONS_MAX = 70, DRIVER_KEYS_MAX = 300 };
+enum { DRIVER_REGISTRATIONS_MAX = 70, DRIVER_KEYS_MAX = 300 };
 
 /* ---- the fakes ---- */
 
@@ -144,9 +142,6 @@ struct driver {
 	struct hooks *hooks;
 	struct notify *notify;
 	char *keys[DRIVER_KEYS_MAX]; /* that were offered */
-	char line[DRIVER_LINE_MAX];
-	size_t len;
-	ev_io input;
 };
 
 static void driver_on_done(enum dispatch_outcome outcome, void *ctx) {
@@ -228,7 +223,8 @@ static void driver_offer(struct driver *driver, char *rest) {
 									.ctx = key});
 }
 
-static void driver_do(struct driver *driver, char *line) {
+static void driver_do(char *line, void *ctx) {
+	struct driver *driver = ctx;
 	char *rest = line, *word = driver_word(&rest);
 	if (strcmp(word, "push") == 0) {
 		driver_push(rest);
@@ -252,37 +248,6 @@ static void driver_do(struct driver *driver, char *line) {
 	}
 }
 
-static void driver_on_input(struct ev_loop *loop, ev_io *io, int events) {
-	(void)events;
-	struct driver *driver = io->data;
-	ssize_t got = read(0, driver->line + driver->len, sizeof driver->line - driver->len);
-	if (got <= 0) {
-		ev_break(loop, EVBREAK_ALL);
-		return;
-	}
-	driver->len += (size_t)got;
-	char *end;
-	while ((end = memchr(driver->line, '\n', driver->len))) {
-		*end = '\0';
-		driver_do(driver, driver->line);
-		size_t used = (size_t)(end - driver->line) + 1;
-		memmove(driver->line, end + 1, driver->len - used);
-		driver->len -= used;
-	}
-}
-
-static void driver_on_signal(struct ev_loop *loop, ev_signal *signal, int events) {
-	(void)signal;
-	(void)events;
-	ev_break(loop, EVBREAK_ALL);
-}
-
-static void driver_on_lost(struct bus *bus, void *ctx) {
-	(void)bus;
-	(void)ctx;
-	log_warn("the bus is lost");
-}
-
 static void driver_know(void) {
 	const char *known = getenv("HOOKS_KNOWN");
 	char *names = mem_strdup(known ? known : ""), *rest = names;
@@ -295,12 +260,8 @@ static void driver_know(void) {
 }
 
 static void driver_run(struct driver *driver, const struct hooks_config *config) {
-	struct bus *bus = NULL;
+	struct bus *bus = script_bus(driver->loop);
 	struct alarms *alarms = alarms_create(driver->loop);
-	if (getenv("DBUS_SESSION_BUS_ADDRESS") &&
-		bus_open(driver->loop, BUS_SESSION, "driver", driver_on_lost, NULL, &bus) < 0) {
-		log_fatal("no bus");
-	}
 	const struct hooks_options options = {.loop = driver->loop,
 		.alarms = alarms,
 		.config = config,
@@ -309,8 +270,7 @@ static void driver_run(struct driver *driver, const struct hooks_config *config)
 		.dispatch = &the_dispatch};
 	driver->notify = notify_open(bus);
 	driver->hooks = hooks_open(&options);
-	printf("ready\n");
-	ev_run(driver->loop, 0);
+	script_run(driver->loop, driver_do, driver);
 	hooks_close(driver->hooks);
 	notify_close(driver->notify);
 	bus_close(bus);
@@ -322,22 +282,12 @@ int main(int argc, char **argv) {
 	if (argc != 2 || hooks_config_load(argv[1], &config, stderr) < 0) {
 		return 2;
 	}
-	(void)setvbuf(stdout, NULL, _IOLBF, 0);
 	(void)signal(SIGPIPE, SIG_IGN);
 	log_set_level(LOG_LEVEL_DEBUG);
 	struct driver *driver = mem_zalloc(sizeof *driver);
 	driver->loop = ev_loop_new(EVBACKEND_EPOLL);
-	(void)fcntl(0, F_SETFL, fcntl(0, F_GETFL) | O_NONBLOCK);
-	ev_signal terminated;
-	ev_signal_init(&terminated, driver_on_signal, SIGTERM);
-	ev_signal_start(driver->loop, &terminated);
-	ev_io_init(&driver->input, driver_on_input, 0, EV_READ);
-	driver->input.data = driver;
-	ev_io_start(driver->loop, &driver->input);
 	driver_know();
 	driver_run(driver, &config);
-	ev_signal_stop(driver->loop, &terminated);
-	ev_io_stop(driver->loop, &driver->input);
 	ev_loop_destroy(driver->loop);
 	for (size_t i = 0; i < the_registrations.count; i++) {
 		registration_clear(&the_registrations.all[i]);
