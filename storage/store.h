@@ -212,8 +212,9 @@ struct store_put_result {
 	bool is_below_minimum; /* its urgency is below the device's minimum: held back */
 	bool was_replaced; /* it took the place of an older one of its topic */
 	uint32_t evicted; /* messages that had to go for it */
-	struct message_id previous; /* no message of the device before this one has an id above it, when
-								   other nodes store as well; zero when there are none */
+	struct message_id previous; /* when other nodes store as well: who has looked at all up to an id
+								   that is not below this one has seen all before this message;
+								   zero when none came before */
 };
 typedef void store_put_fn(const struct store_put_result *result, void *ctx);
 

@@ -91,7 +91,7 @@ static void put_take_reply(struct redis_put *put, const struct redis_put_reply *
 	result->is_below_minimum = reply->flags & REDIS_PUT_IS_BELOW;
 	result->was_replaced = reply->flags & REDIS_PUT_WAS_REPLACED;
 	result->evicted = reply->evicted;
-	result->previous.hi = reply->previous;
+	result->previous = redis_message_id(reply->previous);
 	stats->expired += reply->expired;
 	stats->evicted += reply->evicted + (result->expires_ms > 0 && !result->is_stored);
 	stats->replaced += result->was_replaced;

@@ -724,6 +724,27 @@ static void many_at_once_keep_their_order(void **state) {
 	expect_queue(world, device, "b c d e f g h");
 }
 
+/* Only stores that nodes share tell it; nothing of theirs comes between in the others. */
+static void a_put_tells_what_came_before(void **state) {
+	struct world *world = *state;
+	struct device_id device = new_device();
+	struct subscription_id subscription = subscribe(world, device, 1);
+	static const enum urgency urgencies[] = {URGENCY_NORMAL, URGENCY_HIGH, URGENCY_VERY_LOW};
+	const struct message_id none = {0, 0};
+	struct message_id last = none, before_last = none;
+	for (size_t i = 0; i < 6; i++) {
+		const struct put_facts facts = {60, urgencies[i % 3], NULL};
+		assert_int_equal(put_with(world, device, subscription, "x", facts), STORE_OK);
+		struct message_id previous = world->put.previous;
+		assert_true(message_id_compare(last, previous) >= 0);
+		if (i > 0 && store_url_is_shared(contract_url)) {
+			assert_true(message_id_compare(before_last, previous) < 0);
+		}
+		before_last = last;
+		last = world->put.id;
+	}
+}
+
 int main(int argc, char **argv) {
 	if (argc != 2) {
 		fprintf(stderr, "usage: %s STORE-URL\n", argv[0]);
@@ -765,6 +786,7 @@ int main(int argc, char **argv) {
 		PROMISE(acknowledgements_of_many_are_one_call),
 		PROMISE(closing_ends_operations_under_way),
 		PROMISE(many_at_once_keep_their_order),
+		PROMISE(a_put_tells_what_came_before),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
