@@ -23,6 +23,7 @@ class Authority:
         self.file.write_bytes(root.public_bytes(serialization.Encoding.PEM))
 
     def certificate(self, subject, key, names, is_authority=False, is_expired=False, issuer=None, issuer_key=None):
+        signer = issuer_key or self.key
         now = datetime.datetime.now(datetime.timezone.utc).replace(tzinfo=None)
         builder = (
             x509.CertificateBuilder()
@@ -33,10 +34,17 @@ class Authority:
             .not_valid_before(now - 30 * DAY)
             .not_valid_after(now - DAY if is_expired else now + 30 * DAY)
             .add_extension(x509.BasicConstraints(ca=is_authority, path_length=None), critical=True)
+            .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
+            # asked for by Python from 3.13 on
+            .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(signer.public_key()), critical=False)
         )
+        if is_authority:
+            usage = ("digital_signature", "content_commitment", "key_encipherment", "data_encipherment", "key_agreement")
+            uses = dict.fromkeys((*usage, "encipher_only", "decipher_only"), False)
+            builder = builder.add_extension(x509.KeyUsage(key_cert_sign=True, crl_sign=True, **uses), critical=True)
         if names:
             builder = builder.add_extension(x509.SubjectAlternativeName(names), critical=False)
-        return builder.sign(issuer_key or self.key, hashes.SHA256())
+        return builder.sign(signer, hashes.SHA256())
 
     def leaf(self, stem="server", host="localhost", kind="good"):
         """Paths of certificate and key; kind: good, expired, self-signed, wrong-name."""
