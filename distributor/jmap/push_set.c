@@ -6,6 +6,7 @@
 #include "common/json.h"
 #include "common/log.h"
 #include "common/mem.h"
+#include <openssl/x509.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -17,6 +18,7 @@ const char *push_keys_form_name(enum push_keys_form form) {
 	static const char *const names[PUSH_KEYS_FORM_COUNT] = {
 		[PUSH_KEYS_PADDED] = "padded",
 		[PUSH_KEYS_PLAIN] = "plain",
+		[PUSH_KEYS_SPKI] = "SubjectPublicKeyInfo",
 		[PUSH_KEYS_NONE] = "none",
 	};
 	return names[form];
@@ -70,16 +72,27 @@ static char *push_base64(const void *data, size_t bytes, bool is_padded) {
 	return mem_printf("%s%s", text, &"=="[is_padded ? 2 - (3 - bytes % 3) % 3 : 2]);
 }
 
+static char *push_print_key(EVP_PKEY *key, enum push_keys_form form) {
+	uint8_t point[P256_POINT_BYTES], *der = NULL;
+	if (form == PUSH_KEYS_SPKI) {
+		int bytes = i2d_PUBKEY(key, &der);
+		char *text = bytes > 0 ? base64url_print(der, (size_t)bytes) : NULL;
+		OPENSSL_free(der);
+		return text;
+	}
+	return p256_point_of(key, point) ? push_base64(point, sizeof point, form == PUSH_KEYS_PADDED)
+									 : NULL;
+}
+
 static json_t *push_keys(const struct registration *registration, enum push_keys_form form) {
-	uint8_t point[P256_POINT_BYTES];
 	if (form == PUSH_KEYS_NONE) {
 		return json_null();
 	}
-	if (!p256_point_of(registration->key, point)) {
+	bool is_padded = form == PUSH_KEYS_PADDED;
+	CLEANUP_FREE char *p256dh = push_print_key(registration->key, form);
+	if (!p256dh) {
 		log_fatal("OpenSSL cannot print a key");
 	}
-	bool is_padded = form == PUSH_KEYS_PADDED;
-	CLEANUP_FREE char *p256dh = push_base64(point, sizeof point, is_padded);
 	CLEANUP_FREE char *auth = push_base64(registration->auth, sizeof registration->auth, is_padded);
 	return json_pack("{s:s,s:s}", "p256dh", p256dh, "auth", auth);
 }
@@ -212,6 +225,11 @@ static void push_read_error(const json_t *error, struct push_set_result *result)
 		result->names_expires |= slice_starts_with(property, "expires");
 		result->names_types |= slice_starts_with(property, "types");
 		result->names_code |= slice_starts_with(property, "verificationCode");
+		result->names_device |= slice_starts_with(property, "deviceClientId");
+	}
+	if (json_array_size(json_object_get(error, "properties")) == 0) { /* Apache James */
+		result->names_device = strstr(result->description, "deviceClientId") != NULL;
+		result->names_keys = !result->names_device && strcasestr(result->description, "key");
 	}
 }
 

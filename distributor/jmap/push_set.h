@@ -10,10 +10,12 @@
 
 enum { PUSH_SET_LISTED_MAX = 64, PUSH_SET_ID_MAX = 255 };
 
-/* How keys are written: as RFC 8620 says, and for servers that will have no padding, or no keys. */
+/* How keys are written: as RFC 8620 says, and for servers that will have them otherwise. */
 enum push_keys_form {
 	PUSH_KEYS_PADDED, /* old Stalwarts take nothing else */
 	PUSH_KEYS_PLAIN,
+	PUSH_KEYS_SPKI, /* the point in DER as a SubjectPublicKeyInfo: Apache James takes nothing else
+					 */
 	PUSH_KEYS_NONE,
 	PUSH_KEYS_FORM_COUNT
 };
@@ -68,7 +70,7 @@ struct push_set_result {
 	int64_t expires_ms; /* 0: never */
 	/* not DONE; borrowed from the answer; "" when absent */
 	const char *type, *description;
-	bool names_url, names_keys, names_expires, names_types, names_code;
+	bool names_url, names_keys, names_expires, names_types, names_code, names_device;
 };
 void push_create_read(const json_t *answer, struct push_set_result *out_result);
 void push_update_read(const json_t *answer, const char *id, struct push_set_result *out_result);

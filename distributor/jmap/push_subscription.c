@@ -600,8 +600,9 @@ static void push_on_created(const struct jmap_call_result *result, void *ctx) {
 		push_go_on(push);
 	} else if (!answer && strcmp(error, "unknownMethod") != 0) {
 		push_fail_method(push, "PushSubscription/set", error);
-	} else if (push_adapt(push, &made) ||
-			   (made.outcome == PUSH_SET_NO_ROOM && push_make_room(push))) {
+	} else if (push_adapt(push, &made) || ((made.outcome == PUSH_SET_NO_ROOM ||
+											   made.names_device) && /* it takes one of each */
+											  push_make_room(push))) {
 		push_go_on(push);
 	} else {
 		push_refuse_creation(push, &made);

@@ -79,12 +79,14 @@ static void assert_decodes(const json_t *keys, const char *name, size_t length, 
 	assert_int_equal(got, bytes);
 }
 
-static void keys_are_written_in_three_forms(void **state) {
+enum { SPKI_BYTES = 91 }; /* of a P-256 key: 26 of ASN.1 before the point */
+
+static void keys_are_written_in_all_forms(void **state) {
 	(void)state;
 	static const struct {
 		enum push_keys_form form;
 		size_t point_length, auth_length;
-	} cases[] = {{PUSH_KEYS_PADDED, 88, 24}, {PUSH_KEYS_PLAIN, 87, 22}};
+	} cases[] = {{PUSH_KEYS_PADDED, 88, 24}, {PUSH_KEYS_PLAIN, 87, 22}, {PUSH_KEYS_SPKI, 122, 22}};
 	char *types[] = {(char *)"EmailDelivery", NULL};
 	struct registration *registration = registration_make();
 	struct push_wish wish = {
@@ -95,7 +97,8 @@ static void keys_are_written_in_three_forms(void **state) {
 		json_t *created =
 			json_object_iter_value(json_object_iter(json_object_get(arguments, "create")));
 		json_t *keys = json_object_get(created, "keys");
-		assert_decodes(keys, "p256dh", cases[i].point_length, P256_POINT_BYTES);
+		assert_decodes(keys, "p256dh", cases[i].point_length,
+			cases[i].form == PUSH_KEYS_SPKI ? SPKI_BYTES : P256_POINT_BYTES);
 		assert_decodes(keys, "auth", cases[i].auth_length, WEBPUSH_AUTH_BYTES);
 		assert_string_equal(
 			json_string_value(json_object_get(created, "expires")), "2026-11-24T13:14:15Z");
@@ -216,6 +219,24 @@ static void a_refusal_names_what_it_is_about(void **state) {
 	json_decref(answer);
 }
 
+/* Apache James names no properties. */
+static void a_refusal_is_told_by_its_words(void **state) {
+	(void)state;
+	struct push_set_result result;
+	json_t *answer =
+		parse("{\"notCreated\":{\"new\":{\"type\":\"invalidArguments\",\"description\":"
+			  "\"java.security.InvalidKeyException: invalid key format\"}}}");
+	push_create_read(answer, &result);
+	assert_int_equal(result.outcome, PUSH_SET_REFUSED);
+	assert_true(result.names_keys && !result.names_device);
+	json_decref(answer);
+	answer = parse("{\"notCreated\":{\"new\":{\"type\":\"invalidArguments\",\"description\":"
+				   "\"`bw-key` deviceClientId must be unique\"}}}");
+	push_create_read(answer, &result);
+	assert_true(result.names_device && !result.names_keys);
+	json_decref(answer);
+}
+
 static void updates_by_table(void **state) {
 	(void)state;
 	static const struct {
@@ -279,11 +300,12 @@ static void a_subscription_is_bound_to_endpoint_and_keys(void **state) {
 int main(void) {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(dates_by_table),
-		cmocka_unit_test(keys_are_written_in_three_forms),
+		cmocka_unit_test(keys_are_written_in_all_forms),
 		cmocka_unit_test(a_list_is_read_with_no_trust),
 		cmocka_unit_test(types_are_compared_as_sets),
 		cmocka_unit_test(creations_by_table),
 		cmocka_unit_test(a_refusal_names_what_it_is_about),
+		cmocka_unit_test(a_refusal_is_told_by_its_words),
 		cmocka_unit_test(updates_by_table),
 		cmocka_unit_test(a_device_is_the_same_for_one_login_in_one_place),
 		cmocka_unit_test(a_subscription_is_bound_to_endpoint_and_keys),
