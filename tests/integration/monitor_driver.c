@@ -2,13 +2,18 @@
 /*
  * Drives the monitor alone: commands on standard input, JSON lines on standard output. For the
  * scenarios of network namespaces and of a mock system bus.
+ * Usage: monitor_driver [SYSFS [metered]]; metered: as if `metered 1` came before all else.
+ *
  *   path ADDRESS   the path now            keep           remembers it as the session's
  *   same [LOCAL]   keep's against path's   route          is there a default route that carries
  *   status         network_status()        power          power_state()
  *   metered 0|1    power_set_metered()     look           power_look()
- *   sleep MS       the clocks show that the machine slept so long, from the next turn of the loop
- * on set MS         the wall clock is set forward by so much bus 0|1        power and network
- * without the system bus, or with it again
+ *
+ *   sleep MS   the clocks show that the machine slept so long, from the next turn of the loop on
+ *
+ *   set MS     the wall clock is set forward by so much
+ *
+ *   bus 0|1    power and network without the system bus, or with it again
  */
 #include "common/log.h"
 #include "common/mem.h"
@@ -236,6 +241,9 @@ int main(int argc, char **argv) {
 		.sysfs = sysfs,
 		.changed = driver_on_power,
 		.ctx = &driver});
+	if (argc > 2 && strcmp(argv[2], "metered") == 0) {
+		power_set_metered(driver.power, true); /* before any source can answer */
+	}
 	ev_io_init(&driver.io, driver_on_input, STDIN_FILENO, EV_READ);
 	driver.io.data = &driver;
 	ev_io_start(driver.loop, &driver.io);

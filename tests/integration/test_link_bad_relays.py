@@ -5,14 +5,13 @@ import base64
 import contextlib
 import hashlib
 import json
-import socket
 import struct
-import threading
 import time
 
 import pytest
 
 from harness.process import free_port
+from harness.tcp_server import TcpServer, read_head
 
 CHANNEL = "0d9a6d2e-52e1-4a3e-9a0e-3f8d3b3f2c11"
 UAID = "0123456789abcdef0123456789abcdef"
@@ -24,66 +23,17 @@ def waiting(link, timeout=20):
     return event
 
 
-class RawServer:
-    """Hands each TCP connection to a function, in a thread of its own."""
-
-    def __init__(self, serve):
-        self.listener = socket.create_server(("127.0.0.1", 0))
-        self.port = self.listener.getsockname()[1]
-        self.url = f"ws://127.0.0.1:{self.port}/"
-        self.serve = serve
-        self.accepted = 0
-        self.threads = []
-        self.sockets = []
-        self.acceptor = threading.Thread(target=self._accept)
-        self.acceptor.start()
-
-    def _accept(self):
-        with contextlib.suppress(OSError):
-            while True:
-                connection, _ = self.listener.accept()
-                self.accepted += 1
-                self.sockets.append(connection)
-                self.threads.append(threading.Thread(target=self._run, args=(connection,)))
-                self.threads[-1].start()
-
-    def _run(self, connection):
-        with contextlib.suppress(OSError):
-            self.serve(connection)
-
-    def stop(self):
-        self.listener.shutdown(socket.SHUT_RDWR)
-        self.listener.close()
-        self.acceptor.join()
-        for one in self.sockets:
-            with contextlib.suppress(OSError):
-                one.shutdown(socket.SHUT_RDWR)
-            one.close()
-        for thread in self.threads:
-            thread.join()
-
-
 @pytest.fixture
 def raw_server():
     servers = []
 
     def start(serve):
-        servers.append(RawServer(serve))
+        servers.append(TcpServer(serve))
         return servers[-1]
 
     yield start
     for one in servers:
         one.stop()
-
-
-def read_head(connection):
-    data = b""
-    while b"\r\n\r\n" not in data:
-        piece = connection.recv(4096)
-        if not piece:
-            return data
-        data += piece
-    return data
 
 
 def answer_with(text):
@@ -143,7 +93,7 @@ def test_a_refused_upgrade_has_its_class(fake_relay, start_link, status, headers
 )
 def test_what_is_no_websocket_is_survived(raw_server, start_link, text):
     server = raw_server(answer_with(text))
-    link = start_link(server.url)
+    link = start_link(f"ws://127.0.0.1:{server.port}/")
     waiting(link)
     assert link.status()["state"] in ("waiting", "connecting", "opening")
 
@@ -199,7 +149,7 @@ def test_a_relay_that_never_answers_hello(fake_relay, start_link):
 
 def test_a_relay_that_accepts_and_says_nothing(raw_server, start_link):
     server = raw_server(lambda connection: read_head(connection) and connection.recv(1))
-    link = start_link(server.url)
+    link = start_link(f"ws://127.0.0.1:{server.port}/")
     event = waiting(link, 25)
     assert "within 15 s" in event["reason"]
 
@@ -212,7 +162,7 @@ def test_a_relay_that_drips_its_answer(raw_server, start_link):
             time.sleep(0.1)
 
     server = raw_server(drip)
-    link = start_link(server.url)
+    link = start_link(f"ws://127.0.0.1:{server.port}/")
     assert "within 15 s" in waiting(link, 25)["reason"]
 
 
@@ -279,7 +229,7 @@ def test_an_oversized_message_ends_the_session_before_it_is_read(raw_server, sta
             connection.sendall(b"x" * 65536)
 
     server = raw_server(serve)
-    link = start_link(server.url)
+    link = start_link(f"ws://127.0.0.1:{server.port}/")
     link.up()
     assert "too long" in waiting(link)["reason"]
 
@@ -292,7 +242,7 @@ def test_pieces_without_end_are_bounded(raw_server, start_link):
             connection.sendall((b"\x00\x7e" + struct.pack(">H", 60000) + b"x" * 60000) * 10)
 
     server = raw_server(serve)
-    link = start_link(server.url)
+    link = start_link(f"ws://127.0.0.1:{server.port}/")
     link.up()
     assert "too long" in waiting(link)["reason"]
 

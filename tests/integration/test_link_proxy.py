@@ -2,51 +2,29 @@
 """The link through HTTP proxies of the environment."""
 
 import base64
-import contextlib
 import socket
 import ssl
-import threading
 
 import pytest
 
 from harness.certificates import make_certificate
+from harness.tcp_server import TcpServer, read_head
 
 UAID = "0123456789abcdef0123456789abcdef"
 
 
-class Proxy:
+class Proxy(TcpServer):
     """A CONNECT proxy, or one that refuses everybody with an answer of its own."""
 
     def __init__(self, refusal=None, password=None):
         self.refusal, self.password = refusal, password
-        self.listener = socket.create_server(("127.0.0.1", 0))
-        self.port = self.listener.getsockname()[1]
-        self.targets, self.threads, self.sockets = [], [], []
-        self.acceptor = threading.Thread(target=self._accept)
-        self.acceptor.start()
-
-    def _accept(self):
-        with contextlib.suppress(OSError):
-            while True:
-                client, _ = self.listener.accept()
-                self.sockets.append(client)
-                self._thread(self._serve, client)
-
-    def _thread(self, run, *arguments):
-        def quietly():
-            with contextlib.suppress(OSError):
-                run(*arguments)
-
-        self.threads.append(threading.Thread(target=quietly))
-        self.threads[-1].start()
+        self.targets = []
+        super().__init__(self._serve)
 
     def _serve(self, client):
-        head = b""
-        while b"\r\n\r\n" not in head:
-            piece = client.recv(4096)
-            if not piece:
-                return
-            head += piece
+        head = read_head(client)
+        if not head:
+            return
         method, target, _ = head.split(b"\r\n")[0].split(b" ")
         assert method == b"CONNECT"
         self.targets.append(target.decode())
@@ -60,27 +38,15 @@ class Proxy:
         else:
             host, port = target.decode().rsplit(":", 1)
             server = socket.create_connection((host, int(port)))
-            self.sockets.append(server)
+            self.keep(server)
             client.sendall(b"HTTP/1.1 200 Connection established\r\n\r\n")
-            self._thread(self._pump, server, client)
+            self.run(self._pump, server, client)
             self._pump(client, server)
 
     def _pump(self, source, sink):
         while piece := source.recv(65536):
             sink.sendall(piece)
         sink.shutdown(socket.SHUT_WR)
-
-    def stop(self):
-        self.listener.shutdown(socket.SHUT_RDWR)
-        self.listener.close()
-        self.acceptor.join()
-        for one in self.sockets:
-            with contextlib.suppress(OSError):
-                one.shutdown(socket.SHUT_RDWR)
-        for thread in self.threads:
-            thread.join()
-        for one in self.sockets:
-            one.close()
 
 
 @pytest.fixture

@@ -63,8 +63,7 @@ def test_new_name_of_the_profiles_comes_first(system_bus, start_monitor):
 def test_metered(system_bus, start_monitor):
     """Mains to metered tightens, so it waits; from battery and metered to battery it eases."""
     start_upower(system_bus, on_battery=True)
-    monitor = start_monitor(system_bus=system_bus.address)
-    monitor.ask("metered 1")
+    monitor = start_monitor(system_bus=system_bus.address, is_metered=True)
     monitor.expect_power(within=5, min="normal", metered=True)
     monitor.ask("metered 0")
     monitor.expect_power(min="low", metered=False)

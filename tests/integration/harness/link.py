@@ -9,6 +9,7 @@ import threading
 import time
 
 from . import relay as relay_module
+from .process import wait_until
 from .tool import check_sanitizers
 
 DRIVER = os.environ.get("BELLWIRE_LINK_DRIVER") or str(
@@ -95,6 +96,22 @@ class Link:
     def status(self):
         self.do("status")
         return self.await_event("status")
+
+    def await_status(self, condition, what, timeout=20):
+        """The first status for which the condition holds."""
+
+        def there():
+            status = self.status()
+            return status if condition(status) else None
+
+        return wait_until(there, timeout, what)
+
+    def await_pong(self):
+        return self.await_status(lambda status: status["round_trip_ms"] >= 0, "an answer to a ping")
+
+    def await_silence(self):
+        """Until the relay was heard so long ago that a hint is worth a ping."""
+        return self.await_status(lambda status: status["last_heard_ms"] > 320, "silence")
 
     def count(self, kind, **fields):
         with self.came:

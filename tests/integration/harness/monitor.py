@@ -12,10 +12,14 @@ DRIVER = os.environ.get("BELLWIRE_MONITOR_DRIVER", "monitor_driver")
 
 
 class Monitor:
-    def __init__(self, prefix=(), sysfs="/nonexistent", system_bus="unix:path=/nonexistent/bus"):
+    def __init__(
+        self, prefix=(), sysfs="/nonexistent", system_bus="unix:path=/nonexistent/bus", is_metered=False
+    ):
+        """is_metered: the network is, before anything is asked about power."""
         environment = dict(os.environ, DBUS_SYSTEM_BUS_ADDRESS=system_bus)
-        self.process = subprocess.Popen([*prefix, DRIVER, str(sysfs)], stdin=subprocess.PIPE,
-                                        stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment)
+        words = [*prefix, DRIVER, str(sysfs), *(["metered"] if is_metered else [])]
+        self.process = subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+                                        stderr=subprocess.PIPE, env=environment)
         self.pid = self.process.pid
         self.answers, self.events, self.log = queue.Queue(), queue.Queue(), []
         self.threads = [threading.Thread(target=self._read), threading.Thread(target=self._read_log)]
