@@ -10,7 +10,7 @@
 
 enum {
 	HEARTBEAT_START_SEC = 240,
-	HEARTBEAT_FLOOR_SEC = 45,
+	HEARTBEAT_FLOOR_SEC = 25, /* tried where more has failed; below most short limits (30 s) */
 	HEARTBEAT_CEILING_SEC = 15 * 60,
 	HEARTBEAT_CEILING_CELLULAR_SEC = 28 * 60,
 	HEARTBEAT_MAINS_SEC = 240,

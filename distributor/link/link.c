@@ -258,6 +258,7 @@ static void link_on_current_ended(struct link *link, const struct session_end *e
 }
 
 static void link_on_next_ended(struct link *link, const struct session_end *end) {
+	link->evidence.is_set = false; /* the trouble is not the silence alone */
 	if (link->current && link->state == LINK_UP && !link->is_suspect) {
 		link->retries.is_hasty = false;
 		int64_t delay_ms = retry_next_ms(&link->retries, end->class, end->told_sec);

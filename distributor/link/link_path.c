@@ -418,7 +418,8 @@ void link_on_pong_missed(struct session *session, bool was_trial, void *ctx) {
 	if (session != link->current) {
 		return;
 	}
-	link->timeouts++;
+	link->timeouts +=
+		!was_trial; /* after long silence a forgetful router is more likely than load */
 	link->is_suspect = true;
 	if (was_trial) {
 		link->evidence.is_set = true;

@@ -51,6 +51,7 @@ class Daemon(Distributor):
     def __init__(self, laptop, relay, directory, catch_up="off", env=None, clock=None, bus=None, etc=None, **flags):
         self.laptop = laptop
         self.clock = clock
+        self.bus = bus
         self.etc = etc or {}
         self.got_path = directory / "got"
         self.got_path.touch()
@@ -96,7 +97,13 @@ class Daemon(Distributor):
         return run_tool(*words, env=self.env)
 
     def status(self):
+        """`bellwire status --json`."""
         return json.loads(self.tool("status", "--json").stdout)
+
+    def report(self):
+        """The same, asked of the management interface itself."""
+        name = "org.bellwire.Distributor"
+        return self.bus.object(name, "/org/bellwire/Distributor", name).Status()
 
     # ---- its log ----
 

@@ -108,8 +108,9 @@ class Nat:
         self.idle = idle
         self.now = now
         self.flows = {}  # (inner address and port, outer address and port): last seen
-        self.forgotten = 0
+        self.newest = None  # flow
         self.swallowed = 0
+        self.is_newest_dead = False  # something was sent over it, and swallowed
 
     def lets_through(self, frame, is_outward):
         if frame[12:14] != b"\x08\x00" or frame[ETHERNET_BYTES + 9] != socket.IPPROTO_TCP:
@@ -122,11 +123,13 @@ class Nat:
         seen = self.flows.get(flow)
         if seen is not None and self.now() - seen >= self.idle:
             del self.flows[flow]
-            self.forgotten += 1
             seen = None
         is_opening = is_outward and frame[header + 13] & SYN
         if seen is None and not is_opening:
             self.swallowed += 1
+            self.is_newest_dead |= is_outward and flow == self.newest
             return False
+        if seen is None:
+            self.newest, self.is_newest_dead = flow, False
         self.flows[flow] = self.now()
         return True
