@@ -352,12 +352,11 @@ void accounts_set_urgency(struct accounts *accounts, enum urgency min) {
 	}
 }
 
-void accounts_set_thrift(
-	struct accounts *accounts, enum link_thrift thrift, bool on_mains, bool is_cellular) {
+void accounts_set_thrift(struct accounts *accounts, enum link_thrift thrift, bool on_mains) {
 	struct account *account;
 	LIST_FOREACH (account, &accounts->all, link) {
 		if (account->relay) {
-			link_set_thrift(account->relay, thrift, on_mains, is_cellular);
+			link_set_thrift(account->relay, thrift, on_mains);
 		}
 	}
 }

@@ -104,8 +104,7 @@ void accounts_leave(struct accounts *accounts, struct account *account);
 void accounts_hint(struct accounts *accounts, enum link_hint hint, int64_t slept_ms);
 void accounts_set_urgency(struct accounts *accounts, enum urgency min);
 void accounts_stop(struct accounts *accounts); /* pause: links end, nothing is forgotten */
-void accounts_set_thrift(
-	struct accounts *accounts, enum link_thrift thrift, bool on_mains, bool is_cellular);
+void accounts_set_thrift(struct accounts *accounts, enum link_thrift thrift, bool on_mains);
 
 /* ---- channels.c ---- */
 

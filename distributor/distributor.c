@@ -245,7 +245,7 @@ static const struct registrations_events distributor_registrations_events = {
 
 static void distributor_apply_power(struct distributor *d) {
 	const struct power_state *state = power_state(d->power);
-	accounts_set_thrift(d->accounts, (enum link_thrift)d->config->thrift, state->on_mains, false);
+	accounts_set_thrift(d->accounts, (enum link_thrift)d->config->thrift, state->on_mains);
 	/* device-network-and-power.md 15: what a gathered run may wait */
 	hooks_set_patience_ms(d->hooks, state->on_mains ? 0 : state->is_metered ? 30000 : 5000);
 }

@@ -95,7 +95,7 @@ void link_start(struct link *link);
 /* Ends the connection with what is queued sent and a Close frame, and makes no further attempt. */
 void link_stop(struct link *link);
 void link_hint(struct link *link, enum link_hint hint, int64_t slept_ms);
-void link_set_thrift(struct link *link, enum link_thrift thrift, bool on_mains, bool is_cellular);
+void link_set_thrift(struct link *link, enum link_thrift thrift, bool on_mains);
 
 /* These do nothing, and return false, unless the link is up; link_ack() also serves a session that
  * is kept while there is no route. Acks are collected for up to 200 ms into one frame. vapid_key:

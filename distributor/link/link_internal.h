@@ -84,7 +84,7 @@ struct link {
 	char worked_key[sizeof((struct network_path *)0)->key]; /* where a session stood last */
 
 	enum link_thrift thrift;
-	bool on_mains, is_cellular;
+	bool on_mains;
 	uint32_t interval_sec; /* in force */
 
 	enum urgency min_urgency;
@@ -120,7 +120,8 @@ bool link_has_path(struct link *link);
 void link_path(struct link *link, struct network_path *out);
 bool link_is_hasty(const struct link *link);
 int64_t link_pong_ms(const struct link *link);
-uint32_t link_ceiling_sec(const struct link *link);
+/* The longest heartbeat on the session's network; the relay was told it with hello. */
+uint32_t link_ceiling_sec(const struct link *link, const struct session *session);
 const char *link_network_key(const struct link *link);
 void link_beat_set(struct link *link); /* from now */
 void link_on_beat(struct alarm *alarm, void *ctx);

@@ -335,7 +335,7 @@ void link_hint(struct link *link, enum link_hint hint, int64_t slept_ms) {
 /* ---- the heartbeat -----------------------------------------------------------------------------
  */
 
-uint32_t link_ceiling_sec(const struct link *link) {
+uint32_t link_ceiling_sec(const struct link *link, const struct session *session) {
 	switch (link->thrift) {
 	case LINK_RELIABLE:
 		return HEARTBEAT_MAINS_SEC;
@@ -344,7 +344,8 @@ uint32_t link_ceiling_sec(const struct link *link) {
 	case LINK_THRIFTY:
 		break;
 	}
-	return link->is_cellular ? HEARTBEAT_CEILING_CELLULAR_SEC : HEARTBEAT_CEILING_SEC;
+	return session_path(session)->is_cellular ? HEARTBEAT_CEILING_CELLULAR_SEC
+											  : HEARTBEAT_CEILING_SEC;
 }
 
 static void link_beat_arm(struct link *link, int64_t after_ms) {
@@ -359,7 +360,7 @@ void link_beat_set(struct link *link) {
 	uint32_t interval_sec = HEARTBEAT_START_SEC;
 	if (link->heartbeats) {
 		interval_sec = heartbeats_interval_sec(link->heartbeats, link_network_key(link),
-			link_ceiling_sec(link), clock_wall_ms() / 1000);
+			link_ceiling_sec(link, link->current), clock_wall_ms() / 1000);
 	}
 	if (link->on_mains && interval_sec > HEARTBEAT_MAINS_SEC) {
 		interval_sec = HEARTBEAT_MAINS_SEC;
@@ -404,7 +405,7 @@ void link_on_ponged(struct session *session, bool was_trial, void *ctx) {
 	link->timeouts = 0;
 	if (was_trial && link->heartbeats) {
 		heartbeats_held(link->heartbeats, link_network_key(link), link->interval_sec,
-			link_ceiling_sec(link), clock_wall_ms() / 1000);
+			link_ceiling_sec(link, link->current), clock_wall_ms() / 1000);
 	}
 	if (link->state != LINK_UP && link_has_path(link)) {
 		link_came_up(link, session, false, 0);
@@ -452,10 +453,9 @@ void link_judge_evidence(struct link *link) {
 	}
 }
 
-void link_set_thrift(struct link *link, enum link_thrift thrift, bool on_mains, bool is_cellular) {
+void link_set_thrift(struct link *link, enum link_thrift thrift, bool on_mains) {
 	link->thrift = thrift;
 	link->on_mains = on_mains;
-	link->is_cellular = is_cellular;
 	link->retries.on_battery = !on_mains;
 	if (link->state == LINK_UP) {
 		uint32_t before_sec = link->interval_sec;

@@ -10,6 +10,8 @@ import time
 
 import pytest
 
+from harness.link import learned
+
 UAID = "0123456789abcdef0123456789abcdef"
 
 
@@ -246,6 +248,26 @@ def test_unanswered_data_is_noticed_within_25_s(wire, start_link):
     link.hint("network")  # any hint leads to a ping
     wire.relay.peer(25).greet(UAID)
     assert link.up()["at"] - begin < 25
+
+
+def test_a_mobile_network_is_asked_more_rarely(fake_relay, start_link, tmp_path):
+    """When thrift is wished and nothing is plugged in; the relay is told how rarely."""
+    relay = fake_relay()
+    link = start_link(relay.url, "network", learned(tmp_path / "heartbeats", "home", "away"))
+    hello = relay.peer().greet(UAID)
+    link.up()
+    link.do("thrift", number=2)
+    assert link.status()["heartbeat_ms"] == 900000 and hello["bellwire"]["keepalive_s"] == 900
+    link.do("network", key="away", cellular=1)
+    link.hint("network")
+    hello = relay.peer().greet(UAID)
+    assert hello["bellwire"]["keepalive_s"] == 28 * 60
+    link.up()
+    assert link.status()["heartbeat_ms"] == 1600000
+    link.do("thrift", number=1)
+    assert link.status()["heartbeat_ms"] == 900000
+    link.do("thrift", number=2, mains=1)
+    assert link.status()["heartbeat_ms"] == 240000
 
 
 def test_an_idle_link_wakes_nobody(relay, start_link):

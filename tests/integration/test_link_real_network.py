@@ -8,6 +8,7 @@ import time
 import pytest
 
 from harness.laptop import RELAY
+from harness.link import learned
 from harness.process import wait_until
 from harness.relay import BINARY
 
@@ -97,6 +98,24 @@ def test_a_path_that_goes_silent_with_data_on_its_way_is_left_within_25_s(laptop
     link.do("urgency", number=1)
     event = link.await_event("entered", 30)
     assert event["state"] != "up" and event["at"] - begin < 25, event
+
+
+def test_a_modem_is_told_from_a_cable(laptop, far_relay, start_link, tmp_path):
+    laptop.ip("link set eth1 down", "link set eth1 name wwan0", "link set wwan0 up")
+    heartbeats = tmp_path / "heartbeats"
+    keys = {}
+    for device, network, ceiling_ms in (("eth0", 0, 900000), ("wwan0", 1, 1600000)):
+        laptop.ip(f"addr add 10.0.{network}.2/24 dev {device}", f"route add default via 10.0.{network}.1 dev {device}")
+        for is_known in (False, True):
+            link = start_link(f"ws://{RELAY}:{PORT}/", learned(heartbeats, *keys.values()), namespace=laptop)
+            link.up()
+            link.do("thrift", number=2)
+            status = link.status()
+            keys[device] = status["key"]
+            if is_known:
+                assert status["heartbeat_ms"] == ceiling_ms, (device, status)
+            link.do("quit")
+        laptop.ip(f"addr flush dev {device} scope global")
 
 
 def test_nothing_happens_while_nothing_changes(laptop, far_relay, start_link):

@@ -18,6 +18,14 @@ DRIVER = os.environ.get("BELLWIRE_LINK_DRIVER") or str(
 NO_PROXY = {name: "" for name in ("http_proxy", "https_proxy", "all_proxy", "no_proxy")}
 
 
+def learned(path, *keys, seconds=1600):
+    """Writes a file of heartbeats, as if these networks had borne so long a silence; the driver's word for it."""
+    now = int(time.time())
+    networks = [{"key": key, "cur": seconds, "good": seconds, "used_at": now} for key in keys]
+    path.write_text(json.dumps({"v": 1, "networks": networks}))
+    return f"heartbeats={path}"
+
+
 class Link:
     def __init__(self, url, *arguments, env=None, namespace=None):
         """With a namespace it runs there, and looks at its real network."""

@@ -136,11 +136,10 @@ void link_hint(struct link *link, enum link_hint hint, int64_t slept_ms) {
 	(void)slept_ms;
 }
 
-void link_set_thrift(struct link *link, enum link_thrift thrift, bool on_mains, bool is_cellular) {
+void link_set_thrift(struct link *link, enum link_thrift thrift, bool on_mains) {
 	(void)link;
 	(void)thrift;
 	(void)on_mains;
-	(void)is_cellular;
 }
 
 static bool fake_ask(struct link *link, const char *channel, const char *vapid_key, bool key_later,

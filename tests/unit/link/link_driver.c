@@ -155,6 +155,9 @@ static void driver_set_network(struct driver *driver, const json_t *command) {
 	if (json_get_integer(command, "usable", &value) == JSON_PRESENT) {
 		network->path.is_usable = network->has_route = value != 0;
 	}
+	if (json_get_integer(command, "cellular", &value) == JSON_PRESENT) {
+		network->path.is_cellular = value != 0;
+	}
 	if (json_get_integer(command, "ifindex", &value) == JSON_PRESENT) {
 		network->path.ifindex = (int)value;
 	}
@@ -188,8 +191,7 @@ static void driver_do(struct driver *driver, const json_t *command) {
 	} else if (slice_equals(what, "urgency")) {
 		link_set_urgency(driver->link, (enum urgency)number);
 	} else if (slice_equals(what, "thrift")) {
-		link_set_thrift(driver->link, (enum link_thrift)number, json_object_get(command, "mains"),
-			json_object_get(command, "cellular"));
+		link_set_thrift(driver->link, (enum link_thrift)number, json_object_get(command, "mains"));
 	} else if (slice_equals(what, "network")) {
 		driver_set_network(driver, command);
 	} else if (slice_equals(what, "status")) {
