@@ -196,9 +196,15 @@ struct state_file {
 	struct list current,
 		next; /* struct state_waiter::link: of the running write, of the one after */
 	bool is_writing, is_wanted;
+	bool is_released; /* goes with the end of its write */
 };
 
 static void state_file_begin(struct state_file *file);
+
+static void state_file_free(struct state_file *file) {
+	free(file->path);
+	free(file);
+}
 
 static void state_file_on_written(int result, void *ctx) {
 	struct state_file *file = ctx;
@@ -206,6 +212,10 @@ static void state_file_on_written(int result, void *ctx) {
 	list_init(&told);
 	list_splice(&told, &file->current);
 	file->is_writing = false;
+	if (file->is_released) {
+		state_file_free(file);
+		return;
+	}
 	if (file->is_wanted) {
 		state_file_begin(file); /* before anyone is told, who may save again */
 	}
@@ -217,18 +227,22 @@ static void state_file_on_written(int result, void *ctx) {
 	}
 }
 
-static void state_file_begin(struct state_file *file) {
-	assert(list_is_empty(&file->current));
-	list_splice(&file->current, &file->next);
-	file->is_writing = true;
-	file->is_wanted = false;
+static void state_file_write(struct state_file *file, disk_done_fn *done) {
 	char *text = file->print(file->ctx);
+	file->is_wanted = false;
 	disk_ask_replace(file->disk, file->path,
 		(struct disk_job){.data = text,
 			.bytes = strlen(text),
 			.keeps_previous = true,
-			.done = state_file_on_written,
+			.done = done,
 			.ctx = file});
+}
+
+static void state_file_begin(struct state_file *file) {
+	assert(list_is_empty(&file->current));
+	list_splice(&file->current, &file->next);
+	file->is_writing = true;
+	state_file_write(file, state_file_on_written);
 }
 
 struct state_file *state_file_create(
@@ -253,8 +267,18 @@ void state_file_destroy(struct state_file *file) {
 		waiter->done(-ECANCELED, waiter->ctx);
 		free(waiter);
 	}
-	free(file->path);
-	free(file);
+	state_file_free(file);
+}
+
+void state_file_release(struct state_file *file) {
+	assert(list_is_empty(&file->current) && list_is_empty(&file->next));
+	if (file->is_wanted) { /* behind the write that is under way */
+		state_file_write(file, NULL);
+	}
+	file->is_released = true;
+	if (!file->is_writing) {
+		state_file_free(file);
+	}
 }
 
 void state_file_save(struct state_file *file, disk_done_fn *done, void *ctx) {

@@ -38,8 +38,13 @@ char *state_path(const char *dir) {
 	return mem_printf("%s/state.json", dir);
 }
 
+static bool state_is_good(const json_t *json) {
+	return json_is_array(json_object_get(json, "accounts")) &&
+		   json_is_object(json_object_get(json, "registrations"));
+}
+
 /* NULL with errno ENOENT when there is none; NULL and EBADMSG when it is damaged. */
-static json_t *state_read_one(const char *path) {
+static json_t *state_read_one(const char *path, state_check_fn *is_good) {
 	CLEANUP_FREE char *data = NULL;
 	size_t bytes = 0;
 	int result = file_read(path, STATE_FILE_MAX, &data, &bytes);
@@ -48,8 +53,7 @@ static json_t *state_read_one(const char *path) {
 		return NULL;
 	}
 	json_t *json = json_parse((struct slice){data, bytes});
-	if (!json_is_object(json) || !json_is_array(json_object_get(json, "accounts")) ||
-		!json_is_object(json_object_get(json, "registrations"))) {
+	if (!json_is_object(json) || !is_good(json)) {
 		json_decref(json);
 		errno = EBADMSG;
 		return NULL;
@@ -59,7 +63,7 @@ static json_t *state_read_one(const char *path) {
 
 json_t *state_peek(const char *dir) {
 	CLEANUP_FREE char *path = state_path(dir);
-	return state_read_one(path);
+	return state_read_one(path, state_is_good);
 }
 
 static void state_set_aside(const char *path) {
@@ -85,8 +89,13 @@ void state_keep_copy(const char *dir) {
 
 json_t *state_read(const char *dir, enum state_condition *out_condition) {
 	CLEANUP_FREE char *path = state_path(dir);
+	return state_read_file(path, state_is_good, out_condition);
+}
+
+json_t *state_read_file(
+	const char *path, state_check_fn *is_good, enum state_condition *out_condition) {
 	CLEANUP_FREE char *before = mem_printf("%s.bak", path);
-	json_t *json = state_read_one(path);
+	json_t *json = state_read_one(path, is_good);
 	*out_condition = STATE_READ;
 	if (json) {
 		return json;
@@ -100,7 +109,7 @@ json_t *state_read(const char *dir, enum state_condition *out_condition) {
 	if (was_there) {
 		state_set_aside(path);
 	}
-	json = state_read_one(before);
+	json = state_read_one(before, is_good);
 	if (json) {
 		*out_condition = STATE_RESTORED;
 		log_warn("the state of one change earlier is used instead file=%s", before);

@@ -24,6 +24,10 @@ char *state_path(const char *dir);
 /* The object, or NULL when there is none; the caller calls json_decref. What was set aside is
  * logged. */
 json_t *state_read(const char *dir, enum state_condition *out_condition);
+/* The same for another file that a state_file wrote; is_good: is it one, or damaged? */
+typedef bool state_check_fn(const json_t *json);
+json_t *state_read_file(
+	const char *path, state_check_fn *is_good, enum state_condition *out_condition);
 /* Parts of what was read could not be used: the file as it was gets a second name. */
 void state_keep_copy(const char *dir);
 /* As state_read, but changes nothing and says nothing: for the tool. NULL when there is none. */

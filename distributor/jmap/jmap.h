@@ -37,7 +37,8 @@ void jmap_close(struct jmap *jmap);
  * those that are gone end at their server, too. */
 void jmap_reload(struct jmap *jmap, const struct jmap_configs *take_configs);
 
-/* Look at every login now, by state: "missed", "resume", "relay", "network", "asked". */
+/* Look at every login now, by state: "missed", "resume", "relay", "network", "asked". jmap NULL is
+ * fine here and in the three that follow. */
 void jmap_resync(struct jmap *jmap, const char *why);
 /* The link to the relay: while it is down logins poll. */
 void jmap_set_relay_up(struct jmap *jmap, bool is_up);

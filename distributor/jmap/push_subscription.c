@@ -493,7 +493,9 @@ static void push_create(struct push_subscription *push, const struct registratio
 	const char *ids[PUSH_OLD_MAX];
 	size_t count = push_old_list(push, ids);
 	struct jmap_call *call = jmap_call_create();
-	push->form = push->is_adapting ? push->form : PUSH_KEYS_PADDED;
+	if (push->form == PUSH_KEYS_NONE && !push->is_adapting) { /* it may have learned to encrypt */
+		push->form = PUSH_KEYS_PADDED;
+	}
 	push->is_adapting = false;
 	const struct push_wish wish = {
 		.device = push->device.client_id,

@@ -1,0 +1,602 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* One login: which way it hears of changes, and what others want of it. */
+#include "distributor/jmap/jmap_login.h"
+#include "common/cleanup.h"
+#include "common/json.h"
+#include "common/log.h"
+#include "common/mem.h"
+#include "common/url.h"
+#include "distributor/jmap/login_internal.h"
+#include <assert.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/random.h>
+
+/* ---- what surrounds it ---- */
+
+/* A server on this machine needs no network. */
+static bool login_is_local(const struct jmap_config *config) {
+	struct url url;
+	const char *domain = config->user ? strrchr(config->user, '@') : NULL;
+	CLEANUP_FREE char *guess = mem_printf("https://%s/", domain ? domain + 1 : "");
+	const char *text = config->session_url ? config->session_url : guess;
+	return url_parse(slice_of(text), &url) && url_is_loopback(&url);
+}
+
+static bool login_is_online(const struct jmap_login *login) {
+	return login->parts->is_online || login_is_local(login->config);
+}
+
+bool login_may_ask(const struct jmap_login *login) {
+	bool is_told = login->is_told && alarm_is_set(&login->again);
+	return !login->is_paused && !login->is_ended && !is_told && login->trouble == LOGIN_WELL &&
+		   login_is_online(login);
+}
+
+static bool login_may_stream(const struct jmap_login *login) {
+	return login->config->stream == JMAP_STREAM_ALWAYS ||
+		   (login->config->stream == JMAP_STREAM_MAINS && login->parts->is_on_mains);
+}
+
+/* ---- the stream ---- */
+
+static void login_on_stream_changed(const json_t *changed, void *ctx) {
+	struct jmap_login *login = ctx;
+	login->pushed_ms = clock_wall_ms();
+	login_on_changed(login, changed, "stream", true);
+}
+
+static void login_on_stream_state(bool is_open, const char *reason, void *ctx) {
+	struct jmap_login *login = ctx;
+	free(login->stream_reason);
+	login->stream_reason = mem_strdup(reason);
+	if (is_open) { /* what came before is not told */
+		login_want_all(login, "stream");
+	}
+	login_refresh_later(login);
+}
+
+static void login_set_stream(struct jmap_login *login, bool is_wanted) {
+	const struct jmap_session *session = jmap_client_session(login->client);
+	bool has_url = session && session->event_source_url[0];
+	if (login->stream && (!is_wanted || login->is_stream_stale)) {
+		event_source_destroy(steal(&login->stream));
+	}
+	login->is_stream_stale = false;
+	if (!is_wanted || login->stream) {
+		return;
+	}
+	free(login->stream_reason);
+	login->stream_reason =
+		mem_strdup(has_url ? "it is being opened" : "the mail server offers none");
+	if (has_url) {
+		const struct event_source_options options = {.alarms = login->parts->options.alarms,
+			.fetcher = login->parts->fetcher,
+			.client = login->client,
+			.config = login->config,
+			.changed = login_on_stream_changed,
+			.state = login_on_stream_state,
+			.ctx = login};
+		login->stream = event_source_create(&options);
+	}
+}
+
+/* ---- the way ---- */
+
+/* Fresh: why there is no push, when the server could. */
+static char *login_poll_reason(
+	const struct jmap_login *login, const struct push_subscription_status *push) {
+	if (push->state == PUSH_SUBSCRIPTION_VERIFIED) {
+		return mem_strdup("the relay cannot be reached");
+	}
+	if (push->state != PUSH_SUBSCRIPTION_UNSUPPORTED) {
+		return mem_strdup(push->reason[0] ? push->reason : "the push subscription is being made");
+	}
+	if (login->config->stream == JMAP_STREAM_NEVER) {
+		return mem_strdup("the mail server has no PushSubscription, and its event stream is not "
+						  "wanted");
+	}
+	return login_may_stream(login)
+			   ? mem_printf("the mail server has no PushSubscription, and no event stream: %s",
+					 login->stream_reason)
+			   : mem_strdup("the mail server has no PushSubscription, and its event stream waits "
+							"for mains power");
+}
+
+/* Fresh reason: why this way, or what is wrong; "" when all is well. */
+static enum jmap_way login_choose(const struct jmap_login *login,
+	const struct push_subscription_status *push, char **out_reason) {
+	*out_reason = NULL;
+	if (login->is_paused) {
+		*out_reason = mem_strdup("paused by the user");
+		return JMAP_WAY_NONE;
+	}
+	if (!login_is_online(login)) {
+		*out_reason = mem_strdup("there is no network");
+		return JMAP_WAY_NONE;
+	}
+	if (login->trouble != LOGIN_WELL || !jmap_client_session(login->client)) {
+		*out_reason = mem_strdup(login->failure[0] ? login->failure : "logging in");
+		return JMAP_WAY_NONE;
+	}
+	if (push->state == PUSH_SUBSCRIPTION_VERIFIED && login->parts->is_relay_up) {
+		*out_reason = mem_strdup(login->failure);
+		return JMAP_WAY_PUSH;
+	}
+	if (event_source_is_open(login->stream)) {
+		*out_reason = mem_printf("%s%s%s",
+			push->state == PUSH_SUBSCRIPTION_UNSUPPORTED ? "the mail server has no PushSubscription"
+														 : push->reason,
+			login->failure[0] ? "; " : "", login->failure);
+		return JMAP_WAY_STREAM;
+	}
+	CLEANUP_FREE char *why = login_poll_reason(login, push);
+	*out_reason = mem_printf(
+		"%s%s%s; looks every 15 minutes", why, login->failure[0] ? "; " : "", login->failure);
+	return JMAP_WAY_POLL;
+}
+
+static int64_t login_poll_ms(enum jmap_way way) {
+	int64_t period_ms = way == JMAP_WAY_POLL ? JMAP_POLL_MS : JMAP_CARE_MS;
+	uint32_t random = 0;
+	(void)!getrandom(&random, sizeof random, 0); /* without it: no jitter */
+	return period_ms - period_ms / 10 + (int64_t)(random % (uint64_t)(period_ms / 5));
+}
+
+static void login_plan_poll(struct jmap_login *login) {
+	if (login->way == JMAP_WAY_NONE) {
+		alarm_stop(&login->poll);
+	} else {
+		alarm_set(&login->poll, login_poll_ms(login->way), ALARM_SLACK_HEARTBEAT_MS);
+	}
+}
+
+static void login_on_poll(struct alarm *alarm, void *ctx) {
+	(void)alarm;
+	struct jmap_login *login = ctx;
+	login->wants_check = login->way != JMAP_WAY_POLL; /* else it looks after itself */
+	login_plan_poll(login);
+	login_want_all(login, "poll");
+}
+
+static void login_enter(struct jmap_login *login, enum jmap_way way, char *take_reason) {
+	bool is_other_way = way != login->way;
+	bool is_other = is_other_way || strcmp(take_reason, login->reason) != 0;
+	free(login->reason);
+	login->reason = take_reason;
+	login->way = way;
+	if (is_other_way) {
+		log_info("mail is heard of by %s login=%s reason=\"%s\"", jmap_way_name(way),
+			login->config->name, login->reason);
+		login_plan_poll(login);
+	}
+	if (is_other) {
+		login->parts->options.changed(login->parts->options.ctx);
+	}
+}
+
+static void login_watch_test(struct jmap_login *login, const struct push_subscription_status *push);
+
+static void login_take_session(struct jmap_login *login) {
+	const struct jmap_session *session = jmap_client_session(login->client);
+	if (!login->is_session_new || !session) {
+		return;
+	}
+	login->is_session_new = false;
+	login_accounts_update(login, session);
+	push_subscription_on_session(login->push, session);
+	login_want(login, "session"); /* accounts that are new */
+}
+
+static void login_on_refresh(struct alarm *alarm, void *ctx) {
+	(void)alarm;
+	struct jmap_login *login = ctx;
+	struct push_subscription_status push;
+	char *reason;
+	if (login->is_ended) {
+		return;
+	}
+	login_take_session(login);
+	push_subscription_set_circumstances(
+		login->push, login_is_online(login) && !login->is_paused, login->parts->is_relay_up);
+	push_subscription_status(login->push, &push);
+	bool has_no_push = push.state == PUSH_SUBSCRIPTION_UNSUPPORTED ||
+					   (push.state == PUSH_SUBSCRIPTION_WAITING && push.is_refused);
+	login_set_stream(login, has_no_push && login_may_stream(login) && !login->is_paused &&
+								login->trouble == LOGIN_WELL && login_is_online(login));
+	if (push.made != login->made) { /* what changed before it was verified is not told */
+		login->made = push.made;
+		login_want_all(login, "push");
+	}
+	enum jmap_way way = login_choose(login, &push, &reason);
+	login_enter(login, way, reason);
+	login_watch_test(login, &push);
+}
+
+void login_refresh_later(struct jmap_login *login) {
+	if (!alarm_is_set(&login->refresh) && !login->is_ended) {
+		alarm_set(&login->refresh, 0, 0);
+	}
+}
+
+/* ---- news ---- */
+
+static void login_on_session(const struct jmap_session *session, void *ctx) {
+	(void)session;
+	struct jmap_login *login = ctx;
+	login->is_session_new = login->is_stream_stale = true;
+	login_refresh_later(login); /* not under the client's hands */
+}
+
+static void login_on_push_changed(enum push_subscription_state state, void *ctx) {
+	(void)state;
+	login_save_later(ctx);
+	login_refresh_later(ctx);
+}
+
+void jmap_login_on_circumstances(struct jmap_login *login) {
+	/* only what has waited for it */
+	if (login_may_ask(login) && !jmap_client_session(login->client)) {
+		login_want_all(login, "start");
+	}
+	login_refresh_later(login);
+}
+
+void jmap_login_on_network(struct jmap_login *login) {
+	int64_t now_ms = clock_mono_ms();
+	if (login->stream) {
+		event_source_hint(login->stream);
+	}
+	bool is_early = login->network_mono_ms > 0 &&
+					now_ms - login->network_mono_ms < JMAP_NETWORK_MIN_MS && !login->failure[0];
+	bool is_heard = login->way == JMAP_WAY_PUSH || login->way == JMAP_WAY_STREAM;
+	if (is_early || (is_heard && !login->failure[0])) {
+		return;
+	}
+	login->network_mono_ms = now_ms;
+	jmap_login_resync(login, "network");
+}
+
+void jmap_login_on_push(struct jmap_login *login, const struct message *message) {
+	struct push_object object;
+	if (login->is_paused || login->is_ended) {
+		return;
+	}
+	push_object_read(message, &object);
+	login->pushed_ms = clock_wall_ms();
+	login_save_later(login);
+	switch (object.kind) {
+	case PUSH_OBJECT_STATE_CHANGE:
+		push_subscription_on_push(login->push, true);
+		login_on_changed(login, object.changed, "push", object.was_encrypted);
+		break;
+	case PUSH_OBJECT_VERIFICATION:
+		push_subscription_on_push(login->push, true);
+		push_subscription_on_verification(
+			login->push, object.subscription_id, object.code, object.was_encrypted);
+		break;
+	case PUSH_OBJECT_UNREADABLE:
+		if (log_limit_pass(&login->unreadable, (double)clock_mono_ms() / 1000)) {
+			log_warn("push of a mail server cannot be read login=%s reason=\"%s\"",
+				login->config->name, object.reason);
+		}
+		push_subscription_on_push(login->push, false);
+		login_want_all(login, "push"); /* it may have been one of the server's */
+		break;
+	case PUSH_OBJECT_UNKNOWN:
+	case PUSH_OBJECT_KIND_COUNT:
+		break;
+	}
+	push_object_finish(&object);
+	login_refresh_later(login);
+}
+
+void jmap_login_on_endpoint(struct jmap_login *login, const struct registration *registration) {
+	if (!login->is_ended) {
+		push_subscription_on_endpoint(login->push, registration);
+	}
+}
+
+void jmap_login_on_dismissed(struct jmap_login *login) {
+	if (!login->is_ended) {
+		push_subscription_on_dismissed(login->push);
+	}
+}
+
+static void login_mark_read(const char *account_id, const char *email_id, void *ctx) {
+	struct login_account *account = login_account_find(ctx, account_id);
+	if (account && account->sync) {
+		mail_sync_mark_read(account->sync, email_id);
+	}
+}
+
+void jmap_login_pause(struct jmap_login *login, bool is_paused) {
+	if (login->is_paused == is_paused || login->is_ended) {
+		return;
+	}
+	login->is_paused = is_paused;
+	log_info("mail login is %s login=%s", is_paused ? "paused" : "resumed", login->config->name);
+	login_save_now(login);
+	if (is_paused) {
+		alarm_stop(&login->again);
+		alarm_stop(&login->jitter);
+		login->is_told = false;
+	} else {
+		jmap_login_resync(login, "asked");
+	}
+	login_refresh_later(login);
+}
+
+/* ---- a test ---- */
+
+static void login_end_test(struct jmap_login *login, bool is_good, const char *sentence) {
+	jmap_tested_fn *tested = login->tested;
+	login->tested = NULL;
+	alarm_stop(&login->test);
+	if (tested) {
+		tested(is_good, sentence, login->tested_ctx);
+	}
+}
+
+static void login_test_without_push(struct jmap_login *login) {
+	if (event_source_is_open(login->stream)) {
+		login_end_test(
+			login, true, "the mail server has no PushSubscription; its event stream is open");
+	} else if (!login->stream) {
+		CLEANUP_FREE char *sentence = mem_printf("the login works, but %s", login->reason);
+		login_end_test(login, true, sentence);
+	} else if (event_source_again_ms(login->stream) >= 0) {
+		CLEANUP_FREE char *sentence =
+			mem_printf("the mail server has no PushSubscription, and its event stream cannot be "
+					   "opened: %s",
+				login->stream_reason);
+		login_end_test(login, false, sentence);
+	}
+}
+
+static void login_test_push(struct jmap_login *login, const struct push_subscription_status *push) {
+	if (!login->parts->is_relay_up) {
+		login_end_test(
+			login, false, "the relay is not connected, so no push can come; see: bellwire status");
+	} else if (!login->is_tested_renewed) {
+		login->is_tested_renewed = true;
+		push_subscription_renew(login->push);
+	} else if (push->made != login->tested_made) {
+		CLEANUP_FREE char *sentence =
+			mem_printf("push verified in %lld ms", (long long)push->round_trip_ms);
+		login_end_test(login, true, sentence);
+	} else if (push->again_ms >= 0 && push->reason[0]) {
+		login_end_test(login, false, push->reason);
+	}
+}
+
+static void login_watch_test(
+	struct jmap_login *login, const struct push_subscription_status *push) {
+	if (!login->tested) {
+		return;
+	}
+	bool is_connected = jmap_client_session(login->client) && !login->is_connecting;
+	if (login->failure[0]) {
+		login_end_test(login, false, login->failure);
+	} else if (is_connected && push->state == PUSH_SUBSCRIPTION_UNSUPPORTED) {
+		login_test_without_push(login);
+	} else if (is_connected && !list_is_empty(&login->accounts)) {
+		login_test_push(login, push);
+	}
+}
+
+static void login_on_test_over(struct alarm *alarm, void *ctx) {
+	(void)alarm;
+	struct jmap_login *login = ctx;
+	struct push_subscription_status push;
+	push_subscription_status(login->push, &push);
+	const char *what = push.state == PUSH_SUBSCRIPTION_UNSUPPORTED ? login->reason : push.reason;
+	CLEANUP_FREE char *sentence =
+		mem_printf("no push came within %d s%s%s", JMAP_TEST_MS / 1000, what[0] ? ": " : "", what);
+	login_end_test(login, false, sentence);
+}
+
+static void login_on_test_refused(struct alarm *alarm, void *ctx) {
+	struct jmap_login *login = ctx;
+	alarm_init(alarm, login->parts->options.alarms, login_on_test_over, login);
+	login_end_test(login, false, login->is_paused ? "it is paused" : "there is no network");
+}
+
+void jmap_login_test(struct jmap_login *login, jmap_tested_fn *done, void *ctx) {
+	struct push_subscription_status push;
+	if (login->tested) {
+		login_end_test(login, false, "another test was begun");
+	}
+	push_subscription_status(login->push, &push);
+	login->tested = done;
+	login->tested_ctx = ctx;
+	login->tested_made = push.made;
+	login->is_tested_renewed = false;
+	if (login->is_paused || !login_is_online(login)) {
+		alarm_init(&login->test, login->parts->options.alarms, login_on_test_refused, login);
+		alarm_set(&login->test, 0, 0);
+		return;
+	}
+	alarm_set(&login->test, JMAP_TEST_MS, ALARM_SLACK_DEADLINE_MS);
+	free(login->failure);
+	login->failure = mem_strdup(""); /* of another attempt than this */
+	login->is_told = false;
+	jmap_login_resync(login, "asked");
+	login_refresh_later(login);
+}
+
+/* ---- its end ---- */
+
+static void login_stop(struct jmap_login *login) {
+	event_source_destroy(steal(&login->stream));
+	login_accounts_clear(login);
+	login_look_stop(login);
+	for (int kind = 0; kind < JMAP_KIND_COUNT; kind++) {
+		change_command_destroy(steal(&login->commands[kind]));
+	}
+	alarm_stop(&login->refresh);
+	alarm_stop(&login->poll);
+	login_end_test(login, false, "the login has ended");
+}
+
+static void login_on_end(struct alarm *alarm, void *ctx) {
+	(void)alarm;
+	struct jmap_login *login = ctx;
+	jmap_tested_fn *ended = login->ended;
+	CLEANUP_FREE char *sentence =
+		login->ended_reason[0]
+			? mem_printf("forgotten here, but the mail server could not be told (%s): its push "
+						 "subscription ends by itself within days",
+				  login->ended_reason)
+			: mem_strdup("forgotten here and at the mail server");
+	login->ended = NULL;
+	ended(login->ended_reason[0] == '\0', sentence, login->ended_ctx);
+}
+
+static void login_on_push_ended(const char *reason, void *ctx) {
+	struct jmap_login *login = ctx;
+	free(login->ended_reason);
+	login->ended_reason = mem_strdup(reason);
+	login_file_close(login, true);
+	alarm_set(&login->end, 0, 0); /* not under the client's hands */
+}
+
+void jmap_login_end(struct jmap_login *login, jmap_tested_fn *done, void *ctx) {
+	assert(!login->is_ended);
+	login_stop(login);
+	login->is_ended = true;
+	login->ended = done;
+	login->ended_ctx = ctx;
+	push_subscription_end(login->push, login_on_push_ended, login);
+}
+
+/* ---- as a whole ---- */
+
+static void login_open_commands(struct jmap_login *login) {
+	const struct jmap_config *config = login->config;
+	char *const *const commands[JMAP_KIND_COUNT] = {
+		[JMAP_KIND_MAIL] = config->on_change,
+		[JMAP_KIND_CALENDAR] = config->on_calendar,
+		[JMAP_KIND_CONTACTS] = config->on_contacts,
+		[JMAP_KIND_OTHER] = config->on_other,
+	};
+	for (int kind = 0; kind < JMAP_KIND_COUNT; kind++) {
+		const struct change_command_options options = {.loop = login->parts->options.loop,
+			.alarms = login->parts->options.alarms,
+			.units = config->as_unit ? login->parts->units : NULL,
+			.notify = login->parts->options.notify,
+			.login = config->name,
+			.kind = jmap_kind_name((enum jmap_kind)kind),
+			.command = commands[kind],
+			.timeout_ms = config->timeout_ms};
+		login->commands[kind] = commands[kind] ? change_command_create(&options) : NULL;
+	}
+}
+
+static void login_open_parts(struct jmap_login *login, const json_t *saved) {
+	const struct jmap_options *options = &login->parts->options;
+	const struct jmap_client_options client = {.loop = options->loop,
+		.fetcher = login->parts->fetcher,
+		.credentials = login->parts->credentials,
+		.config = login->config,
+		.on_session = login_on_session,
+		.ctx = login};
+	login->client = jmap_client_create(&client);
+	const struct push_subscription_options push = {.alarms = options->alarms,
+		.client = login->client,
+		.registrations = options->registrations,
+		.config = login->config,
+		.state_dir = options->state_dir,
+		.changed = login_on_push_changed,
+		.ctx = login};
+	login->push = push_subscription_create(&push, saved);
+	const struct mail_notice_options notice = {.loop = options->loop,
+		.alarms = options->alarms,
+		.notify = options->notify,
+		.config = login->config,
+		.mark_read = login_mark_read,
+		.ctx = login};
+	login->notice = mail_notice_create(&notice);
+}
+
+struct jmap_login *jmap_login_create(
+	const struct jmap_parts *parts, const struct jmap_config *config, const json_t *saved) {
+	struct jmap_login *login = mem_zalloc(sizeof *login);
+	login->parts = parts;
+	login->config = config;
+	login->reason = mem_strdup("");
+	login->stream_reason = mem_strdup("");
+	login->ended_reason = mem_strdup("");
+	login->unreadable = (struct log_limit){
+		.event = "push of a mail server cannot be read", .period_sec = 600, .lines = 1};
+	list_init(&login->accounts);
+	alarm_init(&login->refresh, parts->options.alarms, login_on_refresh, login);
+	alarm_init(&login->poll, parts->options.alarms, login_on_poll, login);
+	alarm_init(&login->test, parts->options.alarms, login_on_test_over, login);
+	alarm_init(&login->end, parts->options.alarms, login_on_end, login);
+	json_t *read = saved ? NULL : login_file_read(login);
+	saved = saved ? saved : read;
+	bool is_ours = login_file_open(login, saved);
+	login_open_parts(login, is_ours ? json_object_get(saved, "push") : NULL);
+	login_look_init(login);
+	login_open_commands(login);
+	json_decref(read);
+	jmap_login_resync(login, "start");
+	login_refresh_later(login);
+	return login;
+}
+
+void jmap_login_destroy(struct jmap_login *login) {
+	if (!login) {
+		return;
+	}
+	login_file_close(login, false); /* while there is still something to be saved */
+	login_stop(login);
+	mail_notice_destroy(login->notice);
+	push_subscription_destroy(login->push);
+	jmap_client_destroy(login->client);
+	alarm_stop(&login->end);
+	json_decref(login->saved_accounts);
+	free(login->reason);
+	free(login->stream_reason);
+	free(login->failure);
+	free(login->ended_reason);
+	free(login);
+}
+
+const char *jmap_login_name(const struct jmap_login *login) {
+	return login->config->name;
+}
+
+static int64_t login_again_ms(const struct jmap_login *login) {
+	int64_t again_ms = alarm_left_ms(&login->again), poll_ms = alarm_left_ms(&login->poll);
+	return again_ms >= 0 ? again_ms : poll_ms;
+}
+
+void jmap_login_status(const struct jmap_login *login, struct jmap_status *out_status) {
+	const struct jmap_session *session = jmap_client_session(login->client);
+	struct push_subscription_status push;
+	const struct login_account *account;
+	push_subscription_status(login->push, &push);
+	*out_status = (struct jmap_status){
+		.name = login->config->name,
+		.user = login->config->user ? login->config->user
+				: session			? session->user
+									: "",
+		.server = session					   ? session->url
+				  : login->config->session_url ? login->config->session_url
+											   : "",
+		.way = login->way,
+		.reason = login->is_ended ? "is being removed" : login->reason,
+		.is_paused = login->is_paused,
+		.verified_ms = push.verified_ms,
+		.expires_ms = push.expires_ms,
+		.pushed_ms = login->pushed_ms,
+		.synced_ms = login->synced_ms,
+		.round_trip_ms = push.round_trip_ms,
+		.again_ms = login_again_ms(login),
+	};
+	LIST_FOREACH (account, &login->accounts, link) {
+		out_status->unread += account->unread;
+	}
+}
