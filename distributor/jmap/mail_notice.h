@@ -5,6 +5,7 @@
  * was read elsewhere is taken away. All text of mails is made safe by notify.h.
  */
 #pragma once
+#include "distributor/action/hook_unit.h"
 #include "distributor/action/notify.h"
 #include "distributor/jmap/jmap_config.h"
 #include "distributor/jmap/mail_sync.h"
@@ -14,6 +15,7 @@ enum { MAIL_NOTICE_SINGLE = 3 };
 struct mail_notice_options {
 	struct ev_loop *loop;
 	struct alarms *alarms;
+	struct hook_units *units; /* NULL: what a click starts becomes our child */
 	struct notify *notify; /* outlives it */
 	const struct jmap_config *config; /* outlives it */
 	/* The action was chosen, for each mail that the notification stands for. */
@@ -28,5 +30,6 @@ void mail_notice_show(
 bool mail_notice_is_shown(
 	const struct mail_notice *notice, const char *account_id, const char *email_id);
 void mail_notice_withdraw(struct mail_notice *notice, const char *account_id, const char *email_id);
-/* Trouble of the login itself (wrong password, locked), once until it is withdrawn: `text` NULL. */
+/* Trouble of the login itself (wrong password, locked); another text replaces it, NULL takes it
+ * away. */
 void mail_notice_trouble(struct mail_notice *notice, const char *text);

@@ -42,7 +42,7 @@ struct mail_sync_options {
 	/* A mail of interest was read, moved away or deleted elsewhere. */
 	void (*settled)(const char *email_id, void *ctx);
 	/* A run has ended. Once for each that began. The state is another one when it went well: save.
-	 */
+	 * The sync may be destroyed from within. */
 	void (*done)(const struct mail_sync_result *result, void *ctx);
 	void *ctx;
 };
@@ -53,10 +53,12 @@ void mail_sync_destroy(struct mail_sync *sync); /* NULL is fine */
 json_t *mail_sync_print(const struct mail_sync *sync);
 const char *mail_sync_account(const struct mail_sync *sync);
 
-/* One at a time; asked for again meanwhile, it runs once more when the present one has ended. */
+/* One at a time; asked for again meanwhile, it runs once more when the present one has ended well.
+ */
 void mail_sync_run(struct mail_sync *sync);
 bool mail_sync_is_running(const struct mail_sync *sync);
 /* Is this the state that the last run ended at? Then a StateChange with it is no news. */
 bool mail_sync_is_at(const struct mail_sync *sync, const char *type, const char *state);
-/* Email/set: $seen. A failure is logged. */
+/* Email/set: $seen. Those asked for while one is under way are the next together. A failure is
+ * logged. */
 void mail_sync_mark_read(struct mail_sync *sync, const char *email_id);

@@ -6,11 +6,11 @@
 #include "common/json.h"
 #include "common/log.h"
 #include "common/mem.h"
+#include "distributor/jmap/jmap_date.h"
 #include <openssl/x509.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #define PUSH_CREATION "new" /* the id of the one creation in a request */
 
@@ -22,41 +22,6 @@ const char *push_keys_form_name(enum push_keys_form form) {
 		[PUSH_KEYS_NONE] = "none",
 	};
 	return names[form];
-}
-
-/* ---- dates ---- */
-
-bool push_date_parse(struct slice text, int64_t *out_wall_ms) {
-	char copy[40];
-	struct tm tm = {0};
-	int64_t ms = 0;
-	if (text.len == 0 || text.len >= sizeof copy || text.data[text.len - 1] != 'Z') {
-		return false;
-	}
-	memcpy(copy, text.data, text.len);
-	copy[text.len - 1] = '\0';
-	const char *rest = strptime(copy, "%Y-%m-%dT%H:%M:%S", &tm);
-	if (!rest || (*rest && *rest++ != '.')) {
-		return false;
-	}
-	for (int weight = 100; *rest; rest++, weight /= 10) {
-		if (*rest < '0' || *rest > '9') {
-			return false;
-		}
-		ms += (*rest - '0') * weight;
-	}
-	*out_wall_ms = (int64_t)timegm(&tm) * 1000 + ms;
-	return true;
-}
-
-char *push_date_print(int64_t wall_ms) {
-	time_t seconds = (time_t)(wall_ms / 1000);
-	struct tm tm;
-	char text[40];
-	if (!gmtime_r(&seconds, &tm) || strftime(text, sizeof text, "%Y-%m-%dT%H:%M:%SZ", &tm) == 0) {
-		log_fatal("the date cannot be put into words");
-	}
-	return mem_strdup(text);
 }
 
 /* ---- arguments ---- */
@@ -113,7 +78,7 @@ json_t *push_create_arguments(const struct push_wish *wish) {
 		wish->registration->endpoint, "keys", push_keys(wish->registration, wish->form), "types",
 		push_types_json(wish->types));
 	if (wish->expires_ms > 0) {
-		CLEANUP_FREE char *date = push_date_print(wish->expires_ms);
+		CLEANUP_FREE char *date = jmap_date_print(wish->expires_ms);
 		(void)json_object_set_new(subscription, "expires", json_string(date));
 	}
 	return json_pack("{s:{s:o}}", "create", PUSH_CREATION, subscription);
@@ -147,7 +112,7 @@ static bool push_read_expires(const json_t *object, int64_t *out_expires_ms) {
 		return true;
 	}
 	return json_is_string(value) &&
-		   push_date_parse(
+		   jmap_date_parse(
 			   (struct slice){json_string_value(value), json_string_length(value)}, out_expires_ms);
 }
 

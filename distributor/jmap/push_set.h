@@ -21,10 +21,6 @@ enum push_keys_form {
 };
 const char *push_keys_form_name(enum push_keys_form form); /* "padded" */
 
-/* UTCDate of RFC 8620 1.4. False when the text is none. */
-bool push_date_parse(struct slice text, int64_t *out_wall_ms);
-char *push_date_print(int64_t wall_ms); /* fresh; whole seconds */
-
 /* ---- arguments ---- */
 
 struct push_wish {

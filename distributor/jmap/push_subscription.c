@@ -11,6 +11,7 @@
 #include "common/json.h"
 #include "common/log.h"
 #include "common/mem.h"
+#include "distributor/jmap/jmap_date.h"
 #include "distributor/jmap/push_device.h"
 #include "distributor/jmap/push_set.h"
 #include "distributor/link/retry.h"
@@ -614,7 +615,7 @@ static void push_on_created(const struct jmap_call_result *result, void *ctx) {
 /* ---- its verification ---- */
 
 static void push_touch(struct push_subscription *push) {
-	CLEANUP_FREE char *date = push_date_print(push_wanted_expires_ms());
+	CLEANUP_FREE char *date = jmap_date_print(push_wanted_expires_ms());
 	push->next.is_touched = true;
 	push_send_one(push, "PushSubscription/set",
 		push_update_arguments(push->next.id, "expires", json_string(date)), push_on_touched);
@@ -745,7 +746,7 @@ static void push_on_swept(const struct jmap_call_result *result, void *ctx) {
 }
 
 static void push_extend(struct push_subscription *push) {
-	CLEANUP_FREE char *date = push_date_print(push_wanted_expires_ms());
+	CLEANUP_FREE char *date = jmap_date_print(push_wanted_expires_ms());
 	push_send_one(push, "PushSubscription/set",
 		push_update_arguments(push->current.id, "expires", json_string(date)), push_on_extended);
 }

@@ -2,6 +2,7 @@
 /* What PushSubscription/get and /set are asked, and what their answers are worth. */
 #include "common/base64url.h"
 #include "common/json.h"
+#include "distributor/jmap/jmap_date.h"
 #include "distributor/jmap/push_device.h"
 #include "distributor/jmap/push_set.h"
 #include <openssl/evp.h>
@@ -45,10 +46,10 @@ static void dates_by_table(void **state) {
 	};
 	for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
 		int64_t ms = -1;
-		assert_int_equal(push_date_parse(slice_of(cases[i].text), &ms), cases[i].ms >= 0);
+		assert_int_equal(jmap_date_parse(slice_of(cases[i].text), &ms), cases[i].ms >= 0);
 		assert_int_equal(ms, cases[i].ms);
 	}
-	char *printed = push_date_print(1795526055999);
+	char *printed = jmap_date_print(1795526055999);
 	assert_string_equal(printed, "2026-11-24T13:14:15Z");
 	free(printed);
 }
