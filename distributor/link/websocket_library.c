@@ -7,6 +7,7 @@
 #include "distributor/link/websocket_library.h"
 #include "common/list.h"
 #include "common/mem.h"
+#include "common/netlink_mute.h"
 #include "distributor/link/tls_client.h"
 #include "distributor/link/websocket.h"
 #include <assert.h>
@@ -164,7 +165,10 @@ static bool websocket_library_create_context(struct websocket_library *library) 
 		.timeout_secs = WEBSOCKET_PATIENCE_SEC,
 		.fd_limit_per_thread = WEBSOCKET_FDS,
 	};
+	struct netlink_mute mute;
+	netlink_mute_begin(&mute);
 	library->context = lws_create_context(&info);
+	netlink_mute_end(&mute);
 	return library->context != NULL;
 }
 

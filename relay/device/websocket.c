@@ -3,6 +3,7 @@
 #include "relay/device/websocket.h"
 #include "common/log.h"
 #include "common/mem.h"
+#include "common/netlink_mute.h"
 #include "relay/device/websocket_internal.h"
 #include <assert.h>
 #include <libwebsockets.h>
@@ -305,7 +306,10 @@ struct websocket_host *websocket_host_create(
 		.user = host,
 		.vhost_name = "devices",
 	};
+	struct netlink_mute mute;
+	netlink_mute_begin(&mute);
 	host->context = lws_create_context(&info);
+	netlink_mute_end(&mute);
 	host->vhost = host->context ? lws_create_vhost(host->context, &info) : NULL;
 	if (!host->vhost) {
 		websocket_host_destroy(host);

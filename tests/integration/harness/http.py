@@ -39,13 +39,12 @@ class Response:
 
 
 class Connection:
-    """One client connection. target: a port of 127.0.0.1, or the path of a unix socket."""
+    """One client connection. target: a port of 127.0.0.1, address and port, or the path of a unix socket."""
 
     def __init__(self, target, timeout=10, tls=None, source=None):
-        if isinstance(target, int):
-            self.sock = socket.create_connection(
-                ("127.0.0.1", target), timeout, (source, 0) if source else None
-            )
+        if not isinstance(target, str):
+            address = ("127.0.0.1", target) if isinstance(target, int) else target
+            self.sock = socket.create_connection(address, timeout, (source, 0) if source else None)
             self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         else:
             self.sock = socket.socket(socket.AF_UNIX)

@@ -38,9 +38,9 @@ def frame(opcode, payload=b"", fin=True, mask=True, rsv=0, length=None):
     return head + key + masked.to_bytes(len(payload), "big")
 
 
-def upgrade_headers(key, port, protocol=None):
+def upgrade_headers(key, protocol=None):
     headers = [
-        ("Host", f"127.0.0.1:{port}"),
+        ("Host", "localhost"),
         ("Upgrade", "websocket"),
         ("Connection", "Upgrade"),
         ("Sec-WebSocket-Key", key),
@@ -62,7 +62,7 @@ class WebSocket(Connection):
         self.key = base64.b64encode(os.urandom(16)).decode()
         if request is None:
             lines = [f"GET {path} HTTP/1.1"] + [
-                f"{n}: {v}" for n, v in upgrade_headers(self.key, target, protocol)
+                f"{n}: {v}" for n, v in upgrade_headers(self.key, protocol)
             ]
             request = "\r\n".join(lines) + "\r\n\r\n"
         else:
