@@ -71,6 +71,10 @@ class Distributor:
         self.process.assert_no_sanitizer_report()
         assert status == 0, f"exit status {status}\n{self.process.log()[-4000:]}"
 
+    def kill(self):
+        self.process.kill()
+        self.process.assert_no_sanitizer_report()
+
     def finish(self):
         if self.process.child.returncode is None:
             assert self.process.is_running(), f"it died\n{self.process.log()[-8000:]}"
