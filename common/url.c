@@ -208,8 +208,12 @@ static bool url_slices_equal(struct slice a, struct slice b) {
 	return a.len == b.len && (a.len == 0 || memcmp(a.data, b.data, a.len) == 0);
 }
 
-bool url_equals(const struct url *a, const struct url *b) {
+bool url_same_origin(const struct url *a, const struct url *b) {
 	return url_is_secure(a) == url_is_secure(b) && a->port == b->port &&
-		   strcmp(a->host, b->host) == 0 && url_slices_equal(a->path, b->path) &&
+		   strcmp(a->host, b->host) == 0;
+}
+
+bool url_equals(const struct url *a, const struct url *b) {
+	return url_same_origin(a, b) && url_slices_equal(a->path, b->path) &&
 		   url_slices_equal(a->query, b->query);
 }

@@ -23,6 +23,8 @@ struct url {
 bool url_parse(struct slice text, struct url *out_url);
 bool url_is_secure(const struct url *url); /* https, wss */
 bool url_is_loopback(const struct url *url); /* localhost, *.localhost, 127.0.0.0/8, ::1 */
+/* The same scheme (ws and http are one), host and port. */
+bool url_same_origin(const struct url *a, const struct url *b);
 /* The same place and resource: other spellings of scheme (ws and http are one), host and port do
  * not count. */
 bool url_equals(const struct url *a, const struct url *b);

@@ -8,6 +8,7 @@
 #include "common/mem.h"
 #include "common/url.h"
 #include "distributor/alarm.h"
+#include "distributor/jmap/fetch_redirect.h"
 #include <assert.h>
 #include <curl/curl.h>
 #include <stdlib.h>
@@ -15,7 +16,6 @@
 
 enum {
 	FETCH_CONNECT_MS = 15000,
-	FETCH_REDIRECTS_MAX = 5,
 	FETCH_CONNECTIONS_MAX = 16,
 	FETCH_KEEPALIVE_SEC = 240, /* of streams: what most paths bear in silence */
 	FETCH_KEEPALIVE_AGAIN_SEC = 15,
@@ -39,7 +39,12 @@ struct fetch {
 	char error[CURL_ERROR_SIZE];
 	bool is_too_large, is_ended_by_reader, is_cancelled;
 	bool is_added; /* libcurl has it */
-	int64_t began_ms;
+	bool may_follow, is_insecure;
+	int redirects;
+	char *first_url;
+	char *refusal; /* of a redirect; NULL: none */
+	enum fetch_outcome refusal_outcome;
+	int64_t began_ms, timeout_ms;
 	fetch_opened_fn *opened;
 	fetch_piece_fn *piece;
 	fetch_done_fn *done;
@@ -64,6 +69,8 @@ static void fetch_free(struct fetch *fetch) {
 		mem_wipe(fetch->sent_body, strlen(fetch->sent_body));
 	}
 	free(fetch->sent_body);
+	free(fetch->first_url);
+	free(fetch->refusal);
 	free(fetch);
 }
 
@@ -72,6 +79,9 @@ static void fetch_free(struct fetch *fetch) {
 static enum fetch_outcome fetch_outcome_of(const struct fetch *fetch, CURLcode code) {
 	if (fetch->is_too_large) {
 		return FETCH_TOO_LARGE;
+	}
+	if (fetch->refusal) {
+		return fetch->refusal_outcome;
 	}
 	switch (code) {
 	case CURLE_OK:
@@ -93,6 +103,9 @@ static const char *fetch_reason(
 	if (outcome == FETCH_TOO_LARGE) {
 		return "the answer is too large";
 	}
+	if (fetch->refusal) {
+		return fetch->refusal;
+	}
 	if (fetch->error[0]) {
 		return fetch->error;
 	}
@@ -109,7 +122,7 @@ static void fetch_finish(struct fetch *fetch, CURLcode code) {
 	(void)curl_easy_getinfo(fetch->easy, CURLINFO_CONTENT_TYPE, &type);
 	(void)curl_easy_getinfo(fetch->easy, CURLINFO_EFFECTIVE_URL, &url);
 	(void)curl_easy_getinfo(fetch->easy, CURLINFO_RETRY_AFTER, &retry_after);
-	bool ended_well = code == CURLE_OK || fetch->is_ended_by_reader;
+	bool ended_well = (code == CURLE_OK && !fetch->refusal) || fetch->is_ended_by_reader;
 	result.outcome = ended_well ? FETCH_ANSWERED : fetch_outcome_of(fetch, code);
 	result.status = (int)status;
 	if (!buffer_append(&fetch->body, "", 1)) {
@@ -132,6 +145,80 @@ static void fetch_add(struct fetch *fetch) {
 		log_fatal("libcurl takes no request");
 	}
 }
+
+/* ---- redirects ---- */
+
+static void fetch_refuse(struct fetch *fetch, enum fetch_outcome outcome, char *take_refusal) {
+	fetch->refusal = take_refusal;
+	fetch->refusal_outcome = outcome;
+}
+
+/* False when it is not to be followed; then perhaps with a refusal. */
+static bool fetch_may_follow(struct fetch *fetch, const char *to, enum fetch_redirect *out_how) {
+	*out_how = fetch_redirect_judge(fetch->first_url, to, fetch->is_insecure);
+	if (*out_how == FETCH_REDIRECT_SENSELESS) {
+		fetch_refuse(fetch, FETCH_UNREACHABLE,
+			mem_printf("%s redirects to what is no good URL", fetch->first_url));
+	} else if (*out_how == FETCH_REDIRECT_PLAIN) {
+		fetch_refuse(fetch, FETCH_TLS,
+			mem_printf("%s redirects to %s, which is not encrypted", fetch->first_url, to));
+	} else if (fetch->redirects == FETCH_REDIRECTS_MAX) {
+		fetch_refuse(fetch, FETCH_UNREACHABLE,
+			mem_printf("%s redirects more than %d times", fetch->first_url, FETCH_REDIRECTS_MAX));
+	}
+	return !fetch->refusal;
+}
+
+static void fetch_drop_auth(struct fetch *fetch) {
+	(void)curl_easy_setopt(fetch->easy, CURLOPT_XOAUTH2_BEARER, NULL);
+	(void)curl_easy_setopt(fetch->easy, CURLOPT_USERNAME, NULL);
+	(void)curl_easy_setopt(fetch->easy, CURLOPT_PASSWORD, NULL);
+}
+
+/* Where the answer leads, fresh; NULL: it stays. libcurl puts user and password into it. */
+static char *fetch_redirect_dup(const struct fetch *fetch) {
+	char *to = NULL, *clean = NULL;
+	(void)curl_easy_getinfo(fetch->easy, CURLINFO_REDIRECT_URL, &to);
+	if (!fetch->may_follow || !to) {
+		return NULL;
+	}
+	CURLU *url = curl_url();
+	if (curl_url_set(url, CURLUPART_URL, to, CURLU_NON_SUPPORT_SCHEME) == CURLUE_OK &&
+		curl_url_set(url, CURLUPART_USER, NULL, 0) == CURLUE_OK &&
+		curl_url_set(url, CURLUPART_PASSWORD, NULL, 0) == CURLUE_OK) {
+		(void)curl_url_get(url, CURLUPART_URL, &clean, 0); /* failed: NULL */
+	}
+	char *copy = mem_strdup(clean ? clean : "");
+	curl_free(clean);
+	curl_url_cleanup(url);
+	return copy;
+}
+
+/* True when it is under way again, to where an answer led it. */
+static bool fetch_follow(struct fetch *fetch) {
+	enum fetch_redirect how;
+	CLEANUP_FREE char *to = fetch_redirect_dup(fetch);
+	if (!to || !fetch_may_follow(fetch, to, &how)) {
+		return false;
+	}
+	int64_t left_ms = fetch->timeout_ms - (clock_mono_ms() - fetch->began_ms);
+	if (fetch->timeout_ms > 0 && left_ms <= 0) {
+		fetch_refuse(fetch, FETCH_TIMED_OUT, mem_strdup("its redirects took too long"));
+		return false;
+	}
+	if (how == FETCH_REDIRECT_ELSEWHERE) {
+		fetch_drop_auth(fetch);
+	}
+	fetch->redirects++;
+	buffer_clear(&fetch->body);
+	(void)curl_easy_setopt(fetch->easy, CURLOPT_URL, to);
+	(void)curl_easy_setopt(
+		fetch->easy, CURLOPT_TIMEOUT_MS, fetch->timeout_ms > 0 ? (long)left_ms : 0L);
+	fetch_add(fetch);
+	return true;
+}
+
+/* ---- libcurl's turn ---- */
 
 /* What was asked for while libcurl was above us. */
 static void fetcher_catch_up(struct fetcher *fetcher) {
@@ -156,7 +243,10 @@ static void fetcher_collect(struct fetcher *fetcher) {
 			(void)curl_easy_getinfo(message->easy_handle, CURLINFO_PRIVATE, (char **)&fetch);
 			(void)curl_multi_remove_handle(fetcher->multi, message->easy_handle);
 			fetch->is_added = false;
-			fetch_finish(fetch, code);
+			fetch->is_added = false;
+			if (code != CURLE_OK || !fetch_follow(fetch)) {
+				fetch_finish(fetch, code);
+			}
 		}
 	}
 }
@@ -322,8 +412,6 @@ static void fetch_set_tls(struct fetch *fetch, const struct fetch_options *optio
 		options->is_insecure || (url_parse(slice_of(options->url), &url) && url_is_loopback(&url));
 	(void)curl_easy_setopt(
 		fetch->easy, CURLOPT_PROTOCOLS_STR, may_be_plain ? "https,http" : "https");
-	(void)curl_easy_setopt(
-		fetch->easy, CURLOPT_REDIR_PROTOCOLS_STR, may_be_plain ? "https,http" : "https");
 	if (options->ca_file) {
 		(void)curl_easy_setopt(fetch->easy, CURLOPT_CAINFO, options->ca_file);
 	}
@@ -343,11 +431,8 @@ static void fetch_set_request(struct fetch *fetch, const struct fetch_options *o
 			fetch->easy, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)options->body.len);
 		fetch_add_header(fetch, "Content-Type", options->content_type);
 		fetch_add_header(fetch, "Expect", ""); /* no round trip for a few hundred bytes */
-	} else {
-		/* a body is for the one that it was meant for */
-		(void)curl_easy_setopt(fetch->easy, CURLOPT_FOLLOWLOCATION, 1L);
-		(void)curl_easy_setopt(fetch->easy, CURLOPT_MAXREDIRS, (long)FETCH_REDIRECTS_MAX);
 	}
+	fetch->may_follow = !has_body; /* a body is for the one that it was meant for */
 	if (options->method) {
 		(void)curl_easy_setopt(fetch->easy, CURLOPT_CUSTOMREQUEST, options->method);
 	}
@@ -380,6 +465,9 @@ struct fetch *fetch_start(
 	fetch->done = done;
 	fetch->ctx = ctx;
 	fetch->began_ms = clock_mono_ms();
+	fetch->timeout_ms = options->timeout_ms;
+	fetch->is_insecure = options->is_insecure;
+	fetch->first_url = mem_strdup(options->url);
 	buffer_init(&fetch->body, options->max_bytes + 1);
 	list_append(&fetcher->fetches, &fetch->link);
 	fetch->easy = curl_easy_init();

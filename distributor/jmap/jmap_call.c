@@ -30,6 +30,13 @@ void jmap_call_destroy(struct jmap_call *call) {
 	}
 }
 
+struct jmap_call *jmap_call_copy(const struct jmap_call *call) {
+	struct jmap_call *copy = mem_zalloc(sizeof *copy);
+	copy->use = json_incref(call->use);
+	copy->calls = json_incref(call->calls);
+	return copy;
+}
+
 void jmap_call_use(struct jmap_call *call, const char *capability) {
 	size_t i;
 	json_t *known;
@@ -139,6 +146,7 @@ static void jmap_call_on_fetched(const struct fetch_result *fetched, void *ctx) 
 		.took_ms = fetched->took_ms};
 	if (fetched->outcome == FETCH_ANSWERED) {
 		result.outcome = jmap_call_outcome_of(fetched);
+		result.status = fetched->status;
 		if (result.outcome == JMAP_CALL_OK) {
 			jmap_call_read(fetched, &result, &json);
 		} else {

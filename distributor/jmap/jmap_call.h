@@ -11,6 +11,8 @@
 struct jmap_call;
 struct jmap_call *jmap_call_create(void);
 void jmap_call_destroy(struct jmap_call *call);
+/* To be sent again; neither may be added to any more. */
+struct jmap_call *jmap_call_copy(const struct jmap_call *call);
 /* `using` beyond core and mail; may be named twice. */
 void jmap_call_use(struct jmap_call *call, const char *capability);
 /* Its position names it in the answer. Takes arguments. */
@@ -27,6 +29,7 @@ enum jmap_call_outcome {
 };
 struct jmap_call_result {
 	enum jmap_call_outcome outcome;
+	int status; /* of HTTP; 0: nothing was answered */
 	const json_t *answers; /* array of [name, arguments, id], OK alone */
 	struct slice session_state; /* RFC 8620 3.4: another one than the session's: fetch it anew */
 	const char *reason;

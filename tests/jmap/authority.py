@@ -66,7 +66,7 @@ class Authority:
         )
         return cert_path, key_path
 
-    def server_context(self, kind="good"):
+    def server_context(self, kind="good", host="localhost"):
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        context.load_cert_chain(*self.leaf("jmap", kind=kind))
+        context.load_cert_chain(*self.leaf("jmap", host, kind))
         return context

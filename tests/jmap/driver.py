@@ -15,7 +15,7 @@ NO_BUS = ("DBUS_SESSION_BUS_ADDRESS", "XDG_RUNTIME_DIR")
 
 
 class Driver:
-    def __init__(self, directory, session=None, **env):
+    def __init__(self, directory, session=None, prefix=(), **env):
         self.directory = directory
         self.state_dir = directory / "state"
         environment = {k: v for k, v in os.environ.items() if k not in NO_BUS}
@@ -26,7 +26,7 @@ class Driver:
         self.stderr = directory / "driver.log"
         with open(self.stderr, "ab") as err:
             self.child = subprocess.Popen(
-                [BINARY, str(self.state_dir), *(["bus"] if session else [])],
+                [*prefix, BINARY, str(self.state_dir), *(["bus"] if session else [])],
                 stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=err, env=environment,
             )  # fmt: skip
         self.ids = itertools.count(1)

@@ -161,6 +161,7 @@ class Handler(BaseHTTPRequestHandler):
             target = f"/hop/{hop}"
         else:
             target = self.jmap.redirect_to or self.jmap.session_path
+        time.sleep(self.jmap.redirect_delay)
         self.answer(self.jmap.redirect_status, b"", [("Location", target)])
 
     def session(self, login, body):

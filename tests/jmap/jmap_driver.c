@@ -16,6 +16,7 @@
 #include "distributor/bus/bus.h"
 #include "distributor/jmap/credentials.h"
 #include "distributor/jmap/fetch.h"
+#include "distributor/jmap/jmap_client.h"
 #include "distributor/jmap/jmap_session.h"
 #include "distributor/jmap/srv.h"
 #include <assert.h>
@@ -47,6 +48,10 @@ struct job {
 	struct fetch *fetch;
 	struct jmap_find *find;
 	struct srv *srv;
+	struct jmap_client *client;
+	struct job *caller; /* of a call: the job with the client */
+	size_t methods;
+	char *then; /* what a call's callback does */
 	size_t streamed, stop_after;
 };
 
@@ -64,6 +69,7 @@ static void job_free(struct job *job) {
 	if (job->has_config) {
 		jmap_config_finish(&job->config);
 	}
+	free(job->then);
 	free(job->id);
 	free(job);
 }
@@ -255,6 +261,97 @@ static void run_srv(struct driver *driver, const json_t *wish) {
 	job->srv = srv_start(driver->loop, wish_text(wish, "name"), on_srv, job);
 }
 
+/* ---- a client ---- */
+
+static void on_session(const struct jmap_session *session, void *ctx) {
+	job_say(ctx, json_pack("{s:o}", "session", session_json(session)));
+}
+
+static void run_client(struct driver *driver, const json_t *wish) {
+	struct job *job = job_create(driver, wish);
+	job_config(job, wish);
+	struct jmap_client_options options = {.loop = driver->loop,
+		.fetcher = driver->fetcher,
+		.credentials = driver->credentials,
+		.config = &job->config,
+		.on_session = on_session,
+		.ctx = job};
+	job->client = jmap_client_create(&options);
+}
+
+static struct job *driver_find(struct driver *driver, const char *id) {
+	struct job *job;
+	LIST_FOREACH (job, &driver->jobs, link) {
+		if (strcmp(job->id, id) == 0) {
+			return job;
+		}
+	}
+	log_fatal("no such job id=%s", id);
+}
+
+static void job_destroy_client(struct job *job) {
+	struct job *call, *next;
+	LIST_FOREACH_SAFE (call, next, &job->driver->jobs, link) {
+		if (call->caller == job) {
+			job_free(call); /* no callback comes any more */
+		}
+	}
+	jmap_client_destroy(job->client);
+	job_free(job);
+}
+
+static json_t *call_answers(const struct job *job, const struct jmap_call_result *result) {
+	json_t *answers = json_array();
+	for (size_t i = 0; i < job->methods; i++) {
+		const char *error;
+		const json_t *answer = jmap_call_answer(result, i, &error);
+		(void)json_array_append_new(
+			answers, answer ? json_deep_copy(answer) : json_pack("{s:s}", "error", error));
+	}
+	return answers;
+}
+
+static void on_called(const struct jmap_call_result *result, void *ctx) {
+	static const char *const names[] = {"ok", "unauthorized", "locked", "try-later", "refused"};
+	struct job *job = ctx, *caller = job->caller;
+	struct fetch_options fill = {0};
+	bool is_filled = jmap_client_fill(caller->client, &fill);
+	char *then = steal(&job->then);
+	job_end(
+		job, json_pack("{s:s,s:i,s:o,s:s?,s:I,s:b}", "outcome", names[result->outcome], "status",
+				 result->status, "answers", call_answers(job, result), "reason", result->reason,
+				 "retry_after", (json_int_t)result->retry_after_sec, "is_filled", is_filled));
+	if (then && strcmp(then, "destroy") == 0) {
+		job_destroy_client(caller);
+	} else if (then) {
+		jmap_client_forget(caller->client);
+	}
+	free(then);
+}
+
+static void run_call(struct driver *driver, const json_t *wish) {
+	struct job *job = job_create(driver, wish);
+	struct jmap_call *call = jmap_call_create();
+	size_t i;
+	json_t *method;
+	json_array_foreach(json_object_get(wish, "methods"), i, method) {
+		(void)jmap_call_add(call, json_string_value(json_array_get(method, 0)),
+			json_deep_copy(json_array_get(method, 1)));
+		job->methods++;
+	}
+	job->caller = driver_find(driver, wish_text(wish, "client"));
+	job->then = wish_text(wish, "then") ? mem_strdup(wish_text(wish, "then")) : NULL;
+	jmap_client_send(job->caller->client, call, on_called, job);
+}
+
+static void run_forget_session(struct driver *driver, const json_t *wish) {
+	jmap_client_forget(driver_find(driver, wish_text(wish, "client"))->client);
+}
+
+static void run_destroy(struct driver *driver, const json_t *wish) {
+	job_destroy_client(driver_find(driver, wish_text(wish, "client")));
+}
+
 /* ---- cancel ---- */
 
 static void job_cancel(struct job *job) {
@@ -264,6 +361,9 @@ static void job_cancel(struct job *job) {
 	jmap_find_cancel(job->find);
 	if (job->srv) {
 		srv_cancel(job->srv);
+	}
+	if (job->caller) {
+		jmap_client_cancel(job->caller->client, job);
 	}
 	credentials_cancel(job->driver->credentials, job);
 	job_free(job);
@@ -292,6 +392,10 @@ static const struct {
 	{"fetch", run_fetch},
 	{"find", run_find},
 	{"srv", run_srv},
+	{"client", run_client},
+	{"call", run_call},
+	{"forget_session", run_forget_session},
+	{"destroy", run_destroy},
 	{"cancel", run_cancel},
 };
 
@@ -362,6 +466,7 @@ int main(int argc, char **argv) {
 		if (job->fetch) {
 			fetch_cancel(job->fetch);
 		}
+		jmap_client_destroy(job->client);
 		job_free(job);
 	}
 	credentials_destroy(driver.credentials);

@@ -76,7 +76,7 @@ class Request:
 class JmapServer:
     """Attributes are its settings; most can be changed while it runs."""
 
-    def __init__(self, directory=None, style="rfc", port=0, is_tls=True, certificate="good", push_ca=None, allow_http=True):
+    def __init__(self, directory=None, style="rfc", port=0, is_tls=True, certificate="good", push_ca=None, allow_http=True, host="localhost"):
         self.directory = pathlib.Path(directory or tempfile.mkdtemp(prefix="jmap-"))
         self.directory.mkdir(exist_ok=True)
         self.lock = threading.RLock()
@@ -87,6 +87,7 @@ class JmapServer:
         self.is_verbose = self.is_ended = False
         self.session_path, self.api_path, self.hop = "/jmap/session", "/jmap/api", 0
         self.redirects, self.redirect_to, self.redirect_status = 1, None, 307
+        self.redirect_delay = 0
         self.allow_http = allow_http  # push URLs, which RFC 8620 wants to be https
         self.has_push, self.has_events = True, True
         self.verify_first = False  # the PushVerification is posted before PushSubscription/set is answered
@@ -100,9 +101,9 @@ class JmapServer:
         self.pusher = Pusher(style, str(push_ca) if push_ca else None)
         self.http = front.Server(("127.0.0.1", port), front.Handler)
         self.http.jmap = self
-        self.http.context = self.authority.server_context(certificate) if is_tls else None
+        self.http.context = self.authority.server_context(certificate, host) if is_tls else None
         self.port = self.http.server_address[1]
-        self.origin = f"{'https' if is_tls else 'http'}://localhost:{self.port}"
+        self.origin = f"{'https' if is_tls else 'http'}://{host}{'' if self.port == 443 else f':{self.port}'}"
         self.control = None
         threading.Thread(target=self.http.serve_forever, args=(0.05,), daemon=True).start()
 
