@@ -10,6 +10,19 @@ function(bellwire_unit_test name)
   set_tests_properties(${name} PROPERTIES TIMEOUT 300 LABELS unit)
 endfunction()
 
+# bellwire_scenarios(prefix VARIABLE=VALUE...): each test_*.py of the folder is run by ctest as PREFIX_*, so that the
+# summary names the behaviour that broke; with these variables in its environment.
+function(bellwire_scenarios prefix)
+  find_program(PYTEST_PYTHON NAMES python3 PATHS /usr/bin NO_DEFAULT_PATH REQUIRED)
+  file(GLOB scenarios CONFIGURE_DEPENDS RELATIVE ${CMAKE_CURRENT_SOURCE_DIR} test_*.py)
+  foreach(scenario ${scenarios})
+    string(REGEX REPLACE "^test_(.*)\\.py$" "${prefix}_\\1" name ${scenario})
+    add_test(NAME ${name} COMMAND ${PYTEST_PYTHON} -B -m pytest ${CMAKE_CURRENT_SOURCE_DIR}/${scenario}
+      WORKING_DIRECTORY ${CMAKE_CURRENT_SOURCE_DIR})
+    set_tests_properties(${name} PROPERTIES TIMEOUT 300 LABELS ${prefix} ENVIRONMENT "${ARGN}")
+  endforeach()
+endfunction()
+
 # bellwire_fuzz_target(name SOURCES a_fuzz.c LIBS x ...): libFuzzer; built with BELLWIRE_FUZZ only. Its seeds lie in
 # tests/corpus/<name>/. Without BELLWIRE_FUZZ each seed is run once as a test, through the same entry point.
 function(bellwire_fuzz_target name)

@@ -12,8 +12,6 @@
 
 #define AT(member) .offset = offsetof(struct config, member)
 
-static const char *const config_log_levels[] = {"error", "warn", "info", "debug", NULL};
-static const char *const config_log_formats[] = {"text", "json", NULL};
 static const char *const config_thrifts[] = {"reliable", "balanced", "thrifty", NULL};
 static const char *const config_other_sections[] = {HOOKS_SECTION, JMAP_SECTION, NULL};
 static const char *const config_urgencies[] = {"auto", "very-low", "low", "normal", "high", NULL};
@@ -107,26 +105,7 @@ static const struct setting config_table[] = {
 		.value_name = "TIME",
 		.help = "Tell the user when the relay cannot be reached for so long although there is a "
 				"network; 0: never."},
-	{.name = "log_level",
-		.kind = SETTING_CHOICE,
-		AT(log_level),
-		.initial = "info",
-		.choices = config_log_levels,
-		.section = "log",
-		.help = "error, warn, info or debug."},
-	{.name = "log_format",
-		.kind = SETTING_CHOICE,
-		AT(log_format),
-		.initial = "text",
-		.choices = config_log_formats,
-		.section = "log",
-		.help = "text (key=value) or json."},
-	{.name = "log_areas",
-		.kind = SETTING_TEXT,
-		AT(log_areas),
-		.section = "log",
-		.value_name = "AREAS",
-		.help = "Limits debug lines, for instance link,dispatch. Unset: all."},
+	LOG_SETTINGS(struct config, log, ""),
 };
 
 /* A directory of the XDG base directory specification: the variable, else below the home. */

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The distributor's settings, and where their file and the state lie. */
 #pragma once
+#include "common/log_settings.h"
 #include "common/settings.h"
 
 struct config {
@@ -15,8 +16,7 @@ struct config {
 	int thrift; /* enum link_thrift */
 	int min_urgency; /* 0: by battery and network, else enum urgency + 1 */
 	int64_t notice_after_sec;
-	int log_level, log_format;
-	char *log_areas;
+	struct log_settings log;
 };
 
 /* $XDG_CONFIG_HOME/bellwire/distributor.conf and $XDG_STATE_HOME/bellwire, fresh; NULL without a

@@ -94,9 +94,7 @@ static int main_act(enum settings_action action, int argc, char **argv, struct c
 		settings_print(config_program(), config, stdout);
 		status = EXIT_GOOD;
 	} else if (good) {
-		log_set_level((enum log_level)config->log_level);
-		log_set_format((enum log_format)config->log_format);
-		log_set_areas(config->log_areas);
+		log_settings_apply(&config->log);
 		status = main_run(config, &hooks);
 	}
 	hooks_config_free(&hooks);

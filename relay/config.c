@@ -15,8 +15,6 @@
 #define AT(member) .offset = offsetof(struct config, member)
 
 static const char *const config_registrations[] = {"open", "invite", NULL};
-static const char *const config_log_levels[] = {"error", "warn", "info", "debug", NULL};
-static const char *const config_log_formats[] = {"text", "json", NULL};
 
 static const struct setting config_table[] = {
 	{.name = "listen",
@@ -347,26 +345,7 @@ static const struct setting config_table[] = {
 		.value_name = "FILE",
 		.help = "Certificate authorities (PEM) for rediss://. Default: the system's."},
 
-	{.name = "log_level",
-		.kind = SETTING_CHOICE,
-		AT(log_level),
-		.initial = "info",
-		.choices = config_log_levels,
-		.section = "log",
-		.help = "Least important level that is logged. Read again on SIGHUP."},
-	{.name = "log_format",
-		.kind = SETTING_CHOICE,
-		AT(log_format),
-		.initial = "text",
-		.choices = config_log_formats,
-		.section = "log",
-		.help = "Form of a log line."},
-	{.name = "log_areas",
-		.kind = SETTING_TEXT,
-		AT(log_areas),
-		.section = "log",
-		.value_name = "LIST",
-		.help = "Limits debug lines to areas, such as device,store."},
+	LOG_SETTINGS(struct config, log, " Read again on SIGHUP."),
 };
 
 const struct settings_program config_program = {

@@ -2,6 +2,7 @@
 /* The relay's settings: the table, and what it fills. */
 #pragma once
 #include "common/log.h"
+#include "common/log_settings.h"
 #include "common/settings.h"
 
 enum config_registration { CONFIG_REGISTRATION_OPEN, CONFIG_REGISTRATION_INVITE };
@@ -49,9 +50,7 @@ struct config {
 	char *redis_user, *redis_password, *redis_password_file, *redis_ca_file;
 
 	/* logs */
-	int log_level; /* enum log_level */
-	int log_format; /* enum log_format */
-	char *log_areas;
+	struct log_settings log;
 
 	/* derived by config_check */
 	int64_t missing_ttl_sec; /* -1: reject */

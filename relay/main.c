@@ -40,12 +40,6 @@ static void main_on_ready(void *ctx) {
 	(void)sd_notify(0, "READY=1"); /* not under systemd: nothing to tell */
 }
 
-static void main_set_log(const struct config *config) {
-	log_set_level((enum log_level)config->log_level);
-	log_set_format((enum log_format)config->log_format);
-	log_set_areas(config->log_areas);
-}
-
 /* SIGHUP: of the settings only the log's are taken over; the rest needs a restart. */
 static bool main_reload(struct config *config, void *ctx) {
 	struct main_state *state = ctx;
@@ -57,9 +51,9 @@ static bool main_reload(struct config *config, void *ctx) {
 					   &count, stderr) == 0 &&
 				   config_check(&fresh, stderr) == 0;
 	if (is_good) {
-		config->log_level = fresh.log_level;
-		config->log_format = fresh.log_format;
-		main_set_log(&fresh);
+		config->log.level = fresh.log.level;
+		config->log.format = fresh.log.format;
+		log_settings_apply(&fresh.log);
 	}
 	settings_free(&config_program, &fresh);
 	return is_good;
@@ -222,7 +216,7 @@ static bool main_make_keys(const char *state_dir) {
 }
 
 static int main_run(struct main_state *state) {
-	main_set_log(&state->config);
+	log_settings_apply(&state->config.log);
 	(void)signal(SIGPIPE, SIG_IGN);
 	if (!main_make_state_dir(state->config.state_dir) || !main_make_keys(state->config.state_dir) ||
 		!main_open_sockets(state)) {

@@ -35,13 +35,22 @@ def caller(session):
     return Caller(session)
 
 
-@pytest.fixture
-def relay(tmp_path):
-    directory = tmp_path / "relay"
+def relay_in(directory):
     directory.mkdir()
     instance = Relay(f"sqlite:{directory}/relay.db", directory)
     yield instance
     instance.finish()
+
+
+@pytest.fixture
+def relay(tmp_path):
+    yield from relay_in(tmp_path / "relay")
+
+
+@pytest.fixture
+def other(tmp_path):
+    """Another relay, to move to."""
+    yield from relay_in(tmp_path / "other-relay")
 
 
 @pytest.fixture

@@ -3,19 +3,9 @@
 
 import pytest
 from harness.process import free_port, wait_until
-from harness.relay import Relay
 from session import SUCCEEDED
 
 SERVICE = "org.example.App"
-
-
-@pytest.fixture
-def other(tmp_path):
-    directory = tmp_path / "other-relay"
-    directory.mkdir()
-    instance = Relay(f"sqlite:{directory}/relay.db", directory)
-    yield instance
-    instance.finish()
 
 
 @pytest.fixture

@@ -12,41 +12,11 @@
 /* cmocka wants the above first */
 #include <cmocka.h>
 
-#define RELAY "ws://relay.example/"
-#define UAID "0123456789abcdef0123456789abcdef"
-#define OTHER "ws://other.example/"
 #define OTHER_UAID "fedcba9876543210fedcba9876543210"
 
-static struct link *begin(struct world *world) {
-	char *error = NULL;
-	world_open(world, NULL);
-	assert_non_null(accounts_move(world->accounts, RELAY, &error));
-	struct link *link = fake_link_find(RELAY);
-	fake_link_greet(link, UAID, 0);
-	(void)fake_link_answer_all(link);
-	return link;
-}
-
-static void end(struct world *world) {
-	world_close(world);
-	world_remove(world);
-}
-
-/* Registers an app whose endpoint is announced; its channel. */
+/* Its channel. */
 static const char *add_app(struct world *world, const char *token, const char *service) {
-	struct world_answer answer;
-	char line[64];
-	enum dispatch_outcome before = world->answer;
-	(void)snprintf(line, sizeof line, "announce %s", token);
-	world->answer = DISPATCH_TAKEN;
-	world_register(world, REGISTRATION_APP, token, service, NULL, &answer);
-	(void)fake_link_answer_all(fake_link_find(RELAY));
-	WORLD_WAIT(world, answer.is_done && world_saw(world, line));
-	const struct registration *registration =
-		registrations_find(world->registrations, REGISTRATION_APP, slice_of(token));
-	WORLD_WAIT(world, registration->is_announced);
-	world->answer = before;
-	return registration->channel->name;
+	return world_add_app(world, token, service)->channel->name;
 }
 
 static size_t journalled(const struct world *world) {
@@ -58,7 +28,7 @@ static size_t journalled(const struct world *world) {
 static void acknowledged_only_when_taken(void **state) {
 	(void)state;
 	struct world world;
-	struct link *link = begin(&world);
+	struct link *link = world_begin(&world);
 	const char *channel = add_app(&world, "T", "org.app");
 	world.is_silent = true;
 	fake_link_notify(link, channel, "v1", "one");
@@ -67,13 +37,13 @@ static void acknowledged_only_when_taken(void **state) {
 	world.is_silent = false;
 	WORLD_WAIT(&world, fake_link_acks(link) == 1);
 	assert_string_equal(fake_link_ack(link, 0)->version, "v1");
-	end(&world);
+	world_end(&world);
 }
 
 static void one_at_a_time_in_order(void **state) {
 	(void)state;
 	struct world world;
-	struct link *link = begin(&world);
+	struct link *link = world_begin(&world);
 	const char *channel = add_app(&world, "T", "org.app");
 	world.is_silent = true;
 	fake_link_notify(link, channel, "v1", "one");
@@ -83,14 +53,14 @@ static void one_at_a_time_in_order(void **state) {
 	WORLD_WAIT(&world, fake_link_acks(link) == 2);
 	assert_string_equal(world.log[world.logged - 2], "push T one");
 	assert_string_equal(world.log[world.logged - 1], "push T two");
-	end(&world);
+	world_end(&world);
 }
 
 static void what_comes_again_is_not_delivered_again(void **state) {
 	(void)state;
 	struct world world;
 	char dir[64], name[40];
-	struct link *link = begin(&world);
+	struct link *link = world_begin(&world);
 	const char *channel = add_app(&world, "T", "org.app");
 	(void)snprintf(name, sizeof name, "%s", channel);
 	fake_link_notify(link, channel, "v1", "one");
@@ -101,12 +71,12 @@ static void what_comes_again_is_not_delivered_again(void **state) {
 	(void)snprintf(dir, sizeof dir, "%s", world.dir);
 	world_close(&world);
 	world_open(&world, dir);
-	link = fake_link_find(RELAY);
-	fake_link_greet(link, UAID, 0);
+	link = fake_link_find(WORLD_RELAY);
+	fake_link_greet(link, WORLD_UAID, 0);
 	fake_link_notify(link, name, "v1", "one");
 	assert_int_equal(fake_link_acks(link), 1);
 	assert_int_equal(world_count(&world, "push T one"), 0);
-	end(&world);
+	world_end(&world);
 }
 
 /* A registration that moved hears of both relays, and versions are each relay's own affair. */
@@ -114,11 +84,11 @@ static void equal_versions_of_two_relays_are_two_messages(void **state) {
 	(void)state;
 	struct world world;
 	char *error = NULL, name[40];
-	struct link *link = begin(&world);
+	struct link *link = world_begin(&world);
 	(void)snprintf(name, sizeof name, "%s", add_app(&world, "T", "org.app"));
-	assert_non_null(accounts_move(world.accounts, OTHER, &error));
+	assert_non_null(accounts_move(world.accounts, WORLD_OTHER, &error));
 	registrations_move(world.registrations);
-	struct link *other = fake_link_find(OTHER);
+	struct link *other = fake_link_find(WORLD_OTHER);
 	fake_link_greet(other, OTHER_UAID, 0);
 	(void)fake_link_answer_all(other);
 	const struct registration *registration =
@@ -150,7 +120,7 @@ static void equal_versions_of_two_relays_are_two_messages(void **state) {
 	assert_int_equal(fake_link_acks(other), 3);
 	assert_int_equal(world_count(&world, "push T old"), 1);
 	assert_int_equal(world_count(&world, "push T newer"), 1);
-	end(&world);
+	world_end(&world);
 }
 
 /* Its hashes mean something else: rather a message twice than one dropped. */
@@ -159,7 +129,7 @@ static void what_another_format_remembers_counts_for_nothing(void **state) {
 	struct world world;
 	char dir[64], name[40], path[96], *data = NULL;
 	size_t bytes = 0;
-	struct link *link = begin(&world);
+	struct link *link = world_begin(&world);
 	(void)snprintf(name, sizeof name, "%s", add_app(&world, "T", "org.app"));
 	fake_link_notify(link, name, "v1", "one");
 	WORLD_WAIT(&world, fake_link_acks(link) == 1);
@@ -172,19 +142,19 @@ static void what_another_format_remembers_counts_for_nothing(void **state) {
 	assert_int_equal(file_replace(path, data, bytes, 0600), 0);
 	free(data);
 	world_open(&world, dir);
-	link = fake_link_find(RELAY);
-	fake_link_greet(link, UAID, 0);
+	link = fake_link_find(WORLD_RELAY);
+	fake_link_greet(link, WORLD_UAID, 0);
 	fake_link_notify(link, name, "v1", "one");
 	WORLD_WAIT(&world, fake_link_acks(link) == 1);
 	assert_int_equal(world_count(&world, "push T one"), 1);
-	end(&world);
+	world_end(&world);
 }
 
 static void a_dead_app_delays_nobody(void **state) {
 	(void)state;
 	struct world world;
 	char dir[64];
-	struct link *link = begin(&world);
+	struct link *link = world_begin(&world);
 	const char *dead = add_app(&world, "D", "org.dead");
 	const char *live = add_app(&world, "L", "org.live");
 	world.answer = DISPATCH_ABSENT;
@@ -206,13 +176,13 @@ static void a_dead_app_delays_nobody(void **state) {
 	world_open(&world, dir);
 	WORLD_WAIT(&world, world_saw(&world, "push D one") && world_saw(&world, "push D two"));
 	WORLD_WAIT(&world, journalled(&world) == 0);
-	end(&world);
+	world_end(&world);
 }
 
 static void an_app_that_appears_gets_all_at_once(void **state) {
 	(void)state;
 	struct world world;
-	struct link *link = begin(&world);
+	struct link *link = world_begin(&world);
 	const char *channel = add_app(&world, "T", "org.app");
 	world.answer = DISPATCH_ABSENT;
 	fake_link_notify(link, channel, "v1", "one");
@@ -227,13 +197,13 @@ static void an_app_that_appears_gets_all_at_once(void **state) {
 	dispatch_service_appeared(world.dispatch, REGISTRATION_APP, "org.app");
 	WORLD_WAIT(&world, journalled(&world) == 0);
 	assert_int_equal(world_count(&world, "push T one"), 2);
-	end(&world);
+	world_end(&world);
 }
 
 static void what_waits_long_goes_to_the_journal(void **state) {
 	(void)state;
 	struct world world;
-	struct link *link = begin(&world);
+	struct link *link = world_begin(&world);
 	const char *channel = add_app(&world, "T", "org.hangs");
 	world.is_silent = true;
 	fake_link_notify(link, channel, "v1", "one");
@@ -243,13 +213,13 @@ static void what_waits_long_goes_to_the_journal(void **state) {
 	world.is_silent = false;
 	WORLD_WAIT(&world, journalled(&world) == 0);
 	assert_int_equal(fake_link_acks(link), 2);
-	end(&world);
+	world_end(&world);
 }
 
 static void refused_thrice_is_given_up(void **state) {
 	(void)state;
 	struct world world;
-	struct link *link = begin(&world);
+	struct link *link = world_begin(&world);
 	const char *channel = add_app(&world, "T", "org.app");
 	world.answer = DISPATCH_REFUSED;
 	fake_link_notify(link, channel, "v1", "one");
@@ -261,13 +231,13 @@ static void refused_thrice_is_given_up(void **state) {
 	WORLD_WAIT(&world, journalled(&world) == 0);
 	assert_int_equal(world_count(&world, "push T one"), 3);
 	assert_int_equal(fake_link_acks(link), 1);
-	end(&world);
+	world_end(&world);
 }
 
 static void what_no_app_takes_is_dropped(void **state) {
 	(void)state;
 	struct world world;
-	struct link *link = begin(&world);
+	struct link *link = world_begin(&world);
 	const char *channel = add_app(&world, "T", "org.app");
 	char big[4098];
 	memset(big, 'x', sizeof big - 1);
@@ -279,13 +249,13 @@ static void what_no_app_takes_is_dropped(void **state) {
 	struct dispatch_status status;
 	dispatch_status(world.dispatch, &status);
 	assert_int_equal(status.waiting, 0);
-	end(&world);
+	world_end(&world);
 }
 
 static void unregistered_in_flight_is_forgotten(void **state) {
 	(void)state;
 	struct world world;
-	struct link *link = begin(&world);
+	struct link *link = world_begin(&world);
 	const char *channel = add_app(&world, "T", "org.app");
 	world.is_silent = true;
 	fake_link_notify(link, channel, "v1", "one");
@@ -298,20 +268,20 @@ static void unregistered_in_flight_is_forgotten(void **state) {
 	world.is_silent = false;
 	WORLD_WAIT(&world, world.held_count == 0);
 	assert_false(world_saw(&world, "push T two"));
-	end(&world);
+	world_end(&world);
 }
 
 static void a_blocked_one_is_dropped_quietly(void **state) {
 	(void)state;
 	struct world world;
-	struct link *link = begin(&world);
+	struct link *link = world_begin(&world);
 	const char *channel = add_app(&world, "T", "org.app");
 	registrations_set_blocked(world.registrations,
 		registrations_find(world.registrations, REGISTRATION_APP, slice_of("T"))->number, true);
 	fake_link_notify(link, channel, "v1", "one");
 	assert_int_equal(fake_link_acks(link), 1);
 	assert_false(world_saw(&world, "push T one"));
-	end(&world);
+	world_end(&world);
 }
 
 int main(void) {

@@ -13,25 +13,8 @@
 /* cmocka wants the above first */
 #include <cmocka.h>
 
-#define RELAY "ws://relay.example/"
-#define OTHER "ws://other.example/"
-#define UAID "0123456789abcdef0123456789abcdef"
 #define KEY                                                                                        \
 	"BA1Hxzyi1RUM1b5wjxsn7nGxAszw2u61m164i3MrAIxHF6YK5h4SDYic-dRuU_RCPCfA5aq9ojSwk5Y2EmClBPs"
-
-static struct link *begin(struct world *world) {
-	char *error = NULL;
-	world_open(world, NULL);
-	assert_non_null(accounts_move(world->accounts, RELAY, &error));
-	struct link *link = fake_link_find(RELAY);
-	fake_link_greet(link, UAID, 0);
-	return link;
-}
-
-static void end(struct world *world) {
-	world_close(world);
-	world_remove(world);
-}
 
 static bool all_announced(const struct world *world, uint32_t count) {
 	const struct registration *registration = NULL;
@@ -51,14 +34,14 @@ static void without_a_relay_the_user_must_act(void **state) {
 	world_register(&world, REGISTRATION_APP, "T", "org.app", NULL, &answer);
 	WORLD_WAIT(&world, answer.is_done);
 	assert_int_equal(answer.outcome, REGISTER_ACTION_REQUIRED);
-	end(&world);
+	world_end(&world);
 }
 
 static void the_pool_serves_offline(void **state) {
 	(void)state;
 	struct world world;
 	struct world_answer plain, keyed, none;
-	struct link *link = begin(&world);
+	struct link *link = world_begin(&world);
 	assert_int_equal(fake_link_answer_all(link), 4); /* two of either kind */
 	fake_link_drop(link, LINK_OFFLINE);
 	world_register(&world, REGISTRATION_APP, "plain", "org.app", NULL, &plain);
@@ -76,7 +59,7 @@ static void the_pool_serves_offline(void **state) {
 	WORLD_WAIT(&world, none.is_done);
 	assert_int_equal(none.outcome, REGISTER_NETWORK);
 	/* the relay is told the key as soon as it is there, and the wish is granted */
-	fake_link_greet(link, UAID, 0);
+	fake_link_greet(link, WORLD_UAID, 0);
 	size_t told = 0;
 	for (size_t i = 0; fake_link_asked(link, i); i++) {
 		told += strcmp(fake_link_asked(link, i)->vapid_key, KEY) == 0;
@@ -84,14 +67,14 @@ static void the_pool_serves_offline(void **state) {
 	assert_int_equal(told, 3);
 	(void)fake_link_answer_all(link);
 	WORLD_WAIT(&world, world_saw(&world, "announce k3"));
-	end(&world);
+	world_end(&world);
 }
 
 static void a_known_token_keeps_its_endpoint(void **state) {
 	(void)state;
 	struct world world;
 	struct world_answer first, again, other;
-	struct link *link = begin(&world);
+	struct link *link = world_begin(&world);
 	(void)fake_link_answer_all(link);
 	world_register(&world, REGISTRATION_APP, "T", "org.app", NULL, &first);
 	WORLD_WAIT(&world, first.is_done);
@@ -104,14 +87,14 @@ static void a_known_token_keeps_its_endpoint(void **state) {
 	world_register(&world, REGISTRATION_APP, "T", "org.thief", NULL, &other);
 	WORLD_WAIT(&world, other.is_done);
 	assert_int_equal(other.outcome, REGISTER_INTERNAL_ERROR);
-	end(&world);
+	world_end(&world);
 }
 
 static void another_key_means_another_endpoint(void **state) {
 	(void)state;
 	struct world world;
 	struct world_answer first, keyed, absent;
-	struct link *link = begin(&world);
+	struct link *link = world_begin(&world);
 	(void)fake_link_answer_all(link);
 	world_register(&world, REGISTRATION_APP, "T", "org.app", NULL, &first);
 	WORLD_WAIT(&world, first.is_done);
@@ -137,14 +120,14 @@ static void another_key_means_another_endpoint(void **state) {
 	WORLD_WAIT(&world, absent.is_done);
 	assert_string_equal(absent.endpoint, keyed.endpoint);
 	assert_string_equal(registration->vapid_key, KEY);
-	end(&world);
+	world_end(&world);
 }
 
 static void two_callers_share_one_request(void **state) {
 	(void)state;
 	struct world world;
 	struct world_answer one, two;
-	struct link *link = begin(&world);
+	struct link *link = world_begin(&world);
 	world_register(&world, REGISTRATION_NAMED, "T", "T", NULL, &one);
 	world_register(&world, REGISTRATION_NAMED, "T", "T", NULL, &two);
 	(void)fake_link_answer_all(link);
@@ -152,14 +135,14 @@ static void two_callers_share_one_request(void **state) {
 	assert_int_equal(one.outcome, REGISTER_OK);
 	assert_string_equal(one.endpoint, two.endpoint);
 	assert_int_equal(registrations_count(world.registrations), 1);
-	end(&world);
+	world_end(&world);
 }
 
 static void unregister_cancels_what_is_pending(void **state) {
 	(void)state;
 	struct world world;
 	struct world_answer answer;
-	struct link *link = begin(&world);
+	struct link *link = world_begin(&world);
 	world_register(&world, REGISTRATION_NAMED, "T", "T", NULL, &answer);
 	assert_true(
 		registrations_unregister(world.registrations, REGISTRATION_NAMED, slice_of("T"), true));
@@ -169,14 +152,14 @@ static void unregister_cancels_what_is_pending(void **state) {
 	assert_int_equal(registrations_count(world.registrations), 0);
 	assert_false(
 		registrations_unregister(world.registrations, REGISTRATION_NAMED, slice_of("T"), true));
-	end(&world);
+	world_end(&world);
 }
 
 static void a_refusal_is_told(void **state) {
 	(void)state;
 	struct world world;
 	struct world_answer answer;
-	struct link *link = begin(&world);
+	struct link *link = world_begin(&world);
 	(void)fake_link_answer_all(link);
 	size_t at = 0;
 	while (fake_link_asked(link, at)) {
@@ -187,7 +170,7 @@ static void a_refusal_is_told(void **state) {
 	WORLD_WAIT(&world, answer.is_done);
 	assert_int_equal(answer.outcome, REGISTER_ACTION_REQUIRED);
 	assert_non_null(strstr(answer.detail, "401"));
-	end(&world);
+	world_end(&world);
 }
 
 static void everything_survives_a_restart(void **state) {
@@ -195,7 +178,7 @@ static void everything_survives_a_restart(void **state) {
 	struct world world;
 	struct world_answer answer, hook, transient;
 	char dir[64];
-	struct link *link = begin(&world);
+	struct link *link = world_begin(&world);
 	(void)fake_link_answer_all(link);
 	world_register(&world, REGISTRATION_APP, "{T}", "org.app", KEY, &answer);
 	world_register(&world, REGISTRATION_APP, "U", ":1.42", NULL, &transient);
@@ -211,7 +194,7 @@ static void everything_survives_a_restart(void **state) {
 	world_close(&world);
 
 	world_open(&world, dir);
-	link = fake_link_find(RELAY);
+	link = fake_link_find(WORLD_RELAY);
 	assert_non_null(link);
 	const struct registration *app =
 		registrations_find(world.registrations, REGISTRATION_APP, slice_of("{T}"));
@@ -224,26 +207,21 @@ static void everything_survives_a_restart(void **state) {
 	assert_non_null(kept->key);
 	/* what had a unique name is gone, at the relay too */
 	assert_null(registrations_find(world.registrations, REGISTRATION_APP, slice_of("U")));
-	fake_link_greet(link, UAID, 0);
+	fake_link_greet(link, WORLD_UAID, 0);
 	bool left = false;
 	for (size_t i = 0; fake_link_asked(link, i); i++) {
 		left = left || fake_link_asked(link, i)->is_unregister;
 	}
 	assert_true(left);
 	assert_false(world_saw(&world, "announce {T}")); /* nothing has changed for it */
-	end(&world);
+	world_end(&world);
 }
 
 static void a_forgotten_device_makes_all_anew(void **state) {
 	(void)state;
 	struct world world;
-	struct world_answer answer;
-	struct link *link = begin(&world);
-	(void)fake_link_answer_all(link);
-	world_register(&world, REGISTRATION_APP, "T", "org.app", NULL, &answer);
-	WORLD_WAIT(&world, answer.is_done && world_saw(&world, "announce T"));
-	const struct registration *registration =
-		registrations_find(world.registrations, REGISTRATION_APP, slice_of("T"));
+	struct link *link = world_begin(&world);
+	const struct registration *registration = world_add_app(&world, "T", "org.app");
 	WORLD_WAIT(&world, registration->is_announced);
 	(void)fake_link_answer_all(link);
 	fake_link_drop(link, LINK_WAITING);
@@ -252,29 +230,24 @@ static void a_forgotten_device_makes_all_anew(void **state) {
 	fake_link_answer(link, registration->channel->name, 200, "https://push.example/new");
 	WORLD_WAIT(&world, world_count(&world, "announce T") == 2);
 	assert_string_equal(registration->endpoint, "https://push.example/new");
-	end(&world);
+	world_end(&world);
 }
 
 static void a_move_keeps_the_old_relay_for_a_week(void **state) {
 	(void)state;
 	struct world world;
-	struct world_answer answer;
 	char *error = NULL;
-	struct link *link = begin(&world);
-	(void)fake_link_answer_all(link);
-	world_register(&world, REGISTRATION_APP, "T", "org.app", NULL, &answer);
-	WORLD_WAIT(&world, answer.is_done && world_saw(&world, "announce T"));
-	const struct registration *registration =
-		registrations_find(world.registrations, REGISTRATION_APP, slice_of("T"));
+	struct link *link = world_begin(&world);
+	const struct registration *registration = world_add_app(&world, "T", "org.app");
 	char old[40];
 	(void)snprintf(old, sizeof old, "%s", registration->channel->name);
 	assert_null(accounts_move(world.accounts, "nonsense", &error));
 	free(error);
 	error = NULL;
-	assert_non_null(accounts_move(world.accounts, OTHER, &error));
+	assert_non_null(accounts_move(world.accounts, WORLD_OTHER, &error));
 	registrations_move(world.registrations);
-	struct link *other = fake_link_find(OTHER);
-	fake_link_greet(other, UAID, 0);
+	struct link *other = fake_link_find(WORLD_OTHER);
+	fake_link_greet(other, WORLD_UAID, 0);
 	(void)fake_link_answer_all(other);
 	WORLD_WAIT(&world, world_count(&world, "announce T") == 2);
 	assert_string_not_equal(registration->channel->name, old);
@@ -285,42 +258,37 @@ static void a_move_keeps_the_old_relay_for_a_week(void **state) {
 	WORLD_WAIT(&world, world_saw(&world, "push T old") && world_saw(&world, "push T new"));
 	WORLD_WAIT(&world, fake_link_acks(link) == 1 && fake_link_acks(other) == 1);
 	assert_string_equal(fake_link_ack(link, 0)->version, "v-old");
-	end(&world);
+	world_end(&world);
 }
 
 static void a_move_taken_back_leaves_no_trace(void **state) {
 	(void)state;
 	struct world world;
-	struct world_answer answer;
 	char *error = NULL, old[200];
-	struct link *link = begin(&world);
-	(void)fake_link_answer_all(link);
-	world_register(&world, REGISTRATION_APP, "T", "org.app", NULL, &answer);
-	WORLD_WAIT(&world, answer.is_done && world_saw(&world, "announce T"));
-	const struct registration *registration =
-		registrations_find(world.registrations, REGISTRATION_APP, slice_of("T"));
+	struct link *link = world_begin(&world);
+	const struct registration *registration = world_add_app(&world, "T", "org.app");
 	(void)snprintf(old, sizeof old, "%s", registration->endpoint);
-	struct account *other = accounts_move(world.accounts, OTHER, &error);
+	struct account *other = accounts_move(world.accounts, WORLD_OTHER, &error);
 	registrations_move(world.registrations); /* waits for the other relay */
-	assert_non_null(accounts_move(world.accounts, RELAY, &error));
+	assert_non_null(accounts_move(world.accounts, WORLD_RELAY, &error));
 	registrations_move(world.registrations);
-	fake_link_greet(fake_link_find(OTHER), UAID, 0);
-	(void)fake_link_answer_all(fake_link_find(OTHER));
+	fake_link_greet(fake_link_find(WORLD_OTHER), WORLD_UAID, 0);
+	(void)fake_link_answer_all(fake_link_find(WORLD_OTHER));
 	WORLD_WAIT(&world, list_is_empty(&other->channels));
 	assert_string_equal(registration->endpoint, old);
 	assert_int_equal(world_count(&world, "announce T"), 1);
-	end(&world);
+	world_end(&world);
 }
 
 static void another_spelling_is_no_other_relay(void **state) {
 	(void)state;
 	struct world world;
 	char *error = NULL;
-	(void)begin(&world);
+	(void)world_begin(&world);
 	struct account *present = accounts_present(world.accounts);
 	assert_ptr_equal(accounts_move(world.accounts, "WS://Relay.Example:80", &error), present);
-	assert_ptr_not_equal(accounts_move(world.accounts, RELAY "i/invite", &error), present);
-	end(&world);
+	assert_ptr_not_equal(accounts_move(world.accounts, WORLD_RELAY "i/invite", &error), present);
+	world_end(&world);
 }
 
 static void another_key_ends_a_move_under_way(void **state) {
@@ -328,15 +296,13 @@ static void another_key_ends_a_move_under_way(void **state) {
 	struct world world;
 	struct world_answer answer;
 	char *error = NULL;
-	struct link *link = begin(&world);
-	(void)fake_link_answer_all(link);
-	world_register(&world, REGISTRATION_APP, "T", "org.app", NULL, &answer);
-	WORLD_WAIT(&world, answer.is_done && world_saw(&world, "announce T"));
-	assert_non_null(accounts_move(world.accounts, OTHER, &error));
+	struct link *link = world_begin(&world);
+	(void)world_add_app(&world, "T", "org.app");
+	assert_non_null(accounts_move(world.accounts, WORLD_OTHER, &error));
 	registrations_move(world.registrations); /* waits for the other relay */
 	world_register(&world, REGISTRATION_APP, "T", "org.app", KEY, &answer);
-	struct link *other = fake_link_find(OTHER);
-	fake_link_greet(other, UAID, 0);
+	struct link *other = fake_link_find(WORLD_OTHER);
+	fake_link_greet(other, WORLD_UAID, 0);
 	(void)fake_link_answer_all(other);
 	WORLD_WAIT(&world, answer.is_done);
 	assert_int_equal(answer.outcome, REGISTER_OK);
@@ -349,7 +315,7 @@ static void another_key_ends_a_move_under_way(void **state) {
 	world_register(&world, REGISTRATION_APP, "T", "org.app", KEY, &answer);
 	WORLD_WAIT(&world, answer.is_done);
 	assert_int_equal(answer.outcome, REGISTER_OK);
-	end(&world);
+	world_end(&world);
 }
 
 static void a_full_disk_refuses_without_traces(void **state) {
@@ -357,7 +323,7 @@ static void a_full_disk_refuses_without_traces(void **state) {
 	struct world world;
 	struct world_answer answer;
 	char path[128];
-	struct link *link = begin(&world);
+	struct link *link = world_begin(&world);
 	(void)fake_link_answer_all(link);
 	WORLD_WAIT(
 		&world, access((snprintf(path, sizeof path, "%s/state.json", world.dir), path), F_OK) == 0);
@@ -372,7 +338,7 @@ static void a_full_disk_refuses_without_traces(void **state) {
 	world_register(&world, REGISTRATION_APP, "T", "org.app", NULL, &answer);
 	WORLD_WAIT(&world, answer.is_done);
 	assert_int_equal(answer.outcome, REGISTER_OK);
-	end(&world);
+	world_end(&world);
 }
 
 int main(void) {

@@ -211,6 +211,20 @@ void world_remove(struct world *world) {
 	assert_int_equal(system(command), 0);
 }
 
+struct link *world_begin(struct world *world) {
+	char *error = NULL;
+	world_open(world, NULL);
+	assert_non_null(accounts_move(world->accounts, WORLD_RELAY, &error));
+	struct link *link = fake_link_find(WORLD_RELAY);
+	fake_link_greet(link, WORLD_UAID, 0);
+	return link;
+}
+
+void world_end(struct world *world) {
+	world_close(world);
+	world_remove(world);
+}
+
 /* ---- asking ---- */
 
 static void world_on_registered(enum register_outcome outcome,
@@ -235,6 +249,23 @@ void world_register(struct world *world, enum registration_kind kind, const char
 	*answer = (struct world_answer){0};
 	registrations_register(world->registrations, &request, world_on_registered, answer);
 	assert_false(answer->is_done); /* never before the call has returned */
+}
+
+const struct registration *world_add_app(
+	struct world *world, const char *token, const char *service) {
+	struct world_answer answer;
+	char line[64];
+	enum dispatch_outcome before = world->answer;
+	(void)snprintf(line, sizeof line, "announce %s", token);
+	world->answer = DISPATCH_TAKEN;
+	world_register(world, REGISTRATION_APP, token, service, NULL, &answer);
+	(void)fake_link_answer_all(fake_link_find(WORLD_RELAY));
+	WORLD_WAIT(world, answer.is_done && world_saw(world, line));
+	const struct registration *registration =
+		registrations_find(world->registrations, REGISTRATION_APP, slice_of(token));
+	WORLD_WAIT(world, registration->is_announced);
+	world->answer = before;
+	return registration;
 }
 
 bool world_saw(const struct world *world, const char *line) {

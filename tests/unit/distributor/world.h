@@ -6,6 +6,10 @@
 #include "distributor/dispatch.h"
 #include "distributor/registrations.h"
 
+#define WORLD_RELAY "ws://relay.example/"
+#define WORLD_OTHER "ws://other.example/" /* to move to */
+#define WORLD_UAID "0123456789abcdef0123456789abcdef"
+
 struct world {
 	char dir[64];
 	struct ev_loop *loop;
@@ -33,6 +37,9 @@ struct world {
 void world_open(struct world *world, const char *dir);
 void world_close(struct world *world); /* keeps the directory */
 void world_remove(struct world *world);
+/* In a fresh directory, with the link to WORLD_RELAY up. */
+struct link *world_begin(struct world *world);
+void world_end(struct world *world); /* with the directory */
 void world_target(struct world *world); /* sets the scripted app as the target of every kind */
 /* Runs the loop until the condition holds, five seconds at most. */
 #define WORLD_WAIT(world, condition)                                                               \
@@ -51,5 +58,8 @@ struct world_answer {
 };
 void world_register(struct world *world, enum registration_kind kind, const char *token,
 	const char *service, const char *vapid_key, struct world_answer *answer);
+/* An app whose endpoint at WORLD_RELAY is announced, whatever the scripted app answers later. */
+const struct registration *world_add_app(
+	struct world *world, const char *token, const char *service);
 bool world_saw(const struct world *world, const char *line);
 size_t world_count(const struct world *world, const char *line);
