@@ -3,13 +3,18 @@
 #include "common/file.h"
 #include "common/cleanup.h"
 #include "common/mem.h"
+#include <ctype.h>
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
+
+static const char file_fresh_mark[] = ".new-"; /* and six characters: a file being written */
 
 static int file_read_all(int fd, size_t limit_bytes, char **out_data, size_t *out_bytes) {
 	CLEANUP_FREE char *data = mem_alloc(limit_bytes + 2);
@@ -59,6 +64,66 @@ int file_read_secret(const char *path, size_t limit_bytes, char **out_data, size
 	return file_read_checked(path, limit_bytes, true, out_data, out_bytes);
 }
 
+static int file_open_own(const char *path) {
+	int flags = O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY;
+	int fd = open(path, flags);
+	if (fd < 0 && errno == EACCES && chmod(path, 0600) == 0) {
+		fd = open(path, flags);
+	}
+	return fd < 0 ? -errno : fd;
+}
+
+int file_read_own(const char *path, size_t limit_bytes, char **out_data, size_t *out_bytes) {
+	CLEANUP_CLOSE int fd = file_open_own(path);
+	struct stat status;
+	if (fd < 0) {
+		return fd;
+	}
+	if (fstat(fd, &status) < 0) {
+		return -errno;
+	}
+	if (!S_ISREG(status.st_mode)) {
+		return S_ISDIR(status.st_mode) ? -EISDIR : -EINVAL;
+	}
+	return file_read_all(fd, limit_bytes, out_data, out_bytes);
+}
+
+int file_set_aside(const char *path, bool stays, char **out_aside) {
+	struct timespec now;
+	(void)clock_gettime(CLOCK_REALTIME, &now); /* cannot fail */
+	long long now_ms = (long long)now.tv_sec * 1000 + now.tv_nsec / 1000000;
+	CLEANUP_FREE char *aside = mem_printf("%s.damaged-%lld", path, now_ms);
+	if ((stays ? link(path, aside) : rename(path, aside)) < 0) {
+		return -errno;
+	}
+	*out_aside = steal(&aside);
+	return 0;
+}
+
+static bool file_is_fresh(const char *name) {
+	size_t len = strlen(name), mark = sizeof file_fresh_mark - 1;
+	const char *at = len > mark + 6 ? name + len - 6 - mark : NULL;
+	if (!at || strncmp(at, file_fresh_mark, mark) != 0) {
+		return false;
+	}
+	for (at += mark; isalnum((unsigned char)*at); at++) {
+	}
+	return *at == '\0';
+}
+
+void file_sweep(const char *folder) {
+	DIR *entries = opendir(folder);
+	const struct dirent *entry;
+	while (entries && (entry = readdir(entries))) {
+		if (file_is_fresh(entry->d_name)) {
+			(void)unlinkat(dirfd(entries), entry->d_name, 0); /* or it stays */
+		}
+	}
+	if (entries) {
+		(void)closedir(entries);
+	}
+}
+
 static int file_write_synced(int fd, const char *data, size_t bytes) {
 	while (bytes > 0) {
 		ssize_t n = write(fd, data, bytes);
@@ -84,7 +149,7 @@ static int file_sync_directory(const char *path) {
 }
 
 int file_replace(const char *path, const void *data, size_t bytes, mode_t mode) {
-	CLEANUP_FREE char *fresh = mem_printf("%s.XXXXXX", path);
+	CLEANUP_FREE char *fresh = mem_printf("%s%sXXXXXX", path, file_fresh_mark);
 	int fd = mkostemp(fresh, O_CLOEXEC);
 	if (fd < 0) {
 		return -errno;

@@ -1,18 +1,23 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Accounts: made, greeted, moved away from, left; kept as JSON. */
 #include "distributor/accounts.h"
+#include "common/autopush.h"
 #include "common/cleanup.h"
 #include "common/hashmap.h"
-#include "common/json.h"
 #include "common/log.h"
 #include "common/mem.h"
 #include "common/url.h"
+#include "distributor/load.h"
 #include "distributor/registrations.h"
 #include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
 
-enum { ACCOUNTS_CARE_MS = 3600 * 1000 }; /* how often old channels and accounts are looked at */
+enum {
+	ACCOUNTS_CARE_MS = 3600 * 1000, /* how often old channels and accounts are looked at */
+	ACCOUNT_URL_MAX = 4096,
+	ACCOUNT_WORD_MAX = 16,
+};
 static const int64_t ACCOUNTS_GRACE_MS = (int64_t)ACCOUNT_GRACE_DAYS * 24 * 3600 * 1000;
 
 struct accounts {
@@ -105,8 +110,9 @@ static void account_on_entered(enum link_state state, void *ctx) {
 static void account_on_greeted(const struct link_greeting *greeting, void *ctx) {
 	struct account *account = ctx;
 	const struct accounts_options *options = &account->accounts->options;
-	bool forgotten = account->uaid && strcmp(account->uaid, greeting->uaid) != 0;
-	if (!account->uaid || forgotten) {
+	bool is_other = !account->uaid || strcmp(account->uaid, greeting->uaid) != 0;
+	bool forgotten = is_other && account_is_needed(account);
+	if (is_other) {
 		free(account->uaid);
 		account->uaid = mem_strdup(greeting->uaid);
 		accounts_changed(account->accounts);
@@ -114,7 +120,7 @@ static void account_on_greeted(const struct link_greeting *greeting, void *ctx) 
 	if (forgotten) {
 		log_warn("the relay did not know this device any more; every endpoint is made anew");
 	}
-	channels_unsync_all(account, forgotten);
+	channels_unsync_all(account, is_other);
 	account->is_new = false;
 	channels_fill_pool(account);
 	channels_sync(account);
@@ -418,52 +424,82 @@ static int64_t accounts_bounded_ms(int64_t wall_ms) {
 	return wall_ms < 0 || wall_ms > latest_ms ? latest_ms : wall_ms;
 }
 
+static bool channel_use_parse(const char *text, enum channel_use *out_use) {
+	for (int i = 0; i < CHANNEL_USES; i++) {
+		if (strcmp(text, channel_use_names[i]) == 0) {
+			*out_use = (enum channel_use)i;
+			return true;
+		}
+	}
+	return false;
+}
+
+static char *channel_load_endpoint(struct load *load) {
+	struct url url;
+	char *endpoint = load_text(load, "endpoint", ACCOUNT_URL_MAX);
+	if (endpoint && !url_parse(slice_of(endpoint), &url)) {
+		load->is_wrong = true;
+		free(steal(&endpoint));
+	}
+	return endpoint;
+}
+
 static bool channel_load(struct account *account, const json_t *json) {
-	CLEANUP_FREE char *name = json_get_string_dup(json, "name");
-	CLEANUP_FREE char *use = json_get_string_dup(json, "use");
+	struct load load = {.json = json};
+	CLEANUP_FREE char *name = load_text(&load, "name", CHANNEL_NAME_LENGTH);
+	CLEANUP_FREE char *use = load_text(&load, "use", ACCOUNT_WORD_MAX);
 	bool synced = false;
-	if (!name || strlen(name) != CHANNEL_NAME_LENGTH || !use ||
+	if (!name || !channel_name_is_valid(name) || !use ||
 		channels_find(account->accounts, slice_of(name))) {
 		return false;
 	}
 	struct channel *channel = channel_create(account, name);
-	/* an unknown one is unregistered */
-	channel->use = CHANNEL_LEAVING;
-	for (int i = 0; i < CHANNEL_USES; i++) {
-		if (strcmp(use, channel_use_names[i]) == 0) {
-			channel->use = (enum channel_use)i;
-		}
+	if (!channel_use_parse(use, &channel->use)) {
+		load.is_wrong = true;
+		channel->use = CHANNEL_LEAVING;
 	}
-	channel->endpoint = json_get_string_dup(json, "endpoint");
-	channel->vapid_key = json_get_string_dup(json, "vapid_key");
-	(void)json_get_bool(json, "key_later", &channel->key_later); /* absent: false */
-	(void)json_get_bool(json, "small", &channel->small);
-	(void)json_get_integer(json, "until_ms", &channel->until_ms);
+	channel->endpoint = channel_load_endpoint(&load);
+	channel->vapid_key = load_text(&load, "vapid_key", REGISTRATION_VAPID_LENGTH);
+	load_bool(&load, "key_later", &channel->key_later);
+	load_bool(&load, "small", &channel->small);
+	load_number(&load, "until_ms", &channel->until_ms);
 	channel->until_ms = accounts_bounded_ms(channel->until_ms);
-	(void)json_get_bool(json, "synced", &synced);
+	load_bool(&load, "synced", &synced);
 	if (channel->use == CHANNEL_ASKED) {
 		channel->use = CHANNEL_LEAVING; /* nobody was told of it */
-		synced = false;
 	}
 	if (!synced || !channel->endpoint || channel->use == CHANNEL_LEAVING) {
 		list_append(&account->unsynced, &channel->sync);
 	}
-	return true;
+	return !load.is_wrong;
+}
+
+static char *account_load_uaid(struct load *load) {
+	CLEANUP_FREE char *text = load_text(load, "uaid", AUTOPUSH_UAID_MAX);
+	char uaid[AUTOPUSH_UAID_LENGTH + 1];
+	if (!text) {
+		return NULL;
+	}
+	load->is_wrong = !autopush_uaid_normalise(slice_of(text), uaid) || load->is_wrong;
+	return load->is_wrong ? NULL : mem_strdup(uaid);
 }
 
 static bool account_load(struct accounts *accounts, const json_t *json) {
-	CLEANUP_FREE char *url = json_get_string_dup(json, "url");
+	struct load load = {.json = json};
+	struct url parsed;
+	CLEANUP_FREE char *url = load_text(&load, "url", ACCOUNT_URL_MAX);
 	const json_t *channels = json_object_get(json, "channels");
-	bool good = true, is_second = accounts_present(accounts) != NULL;
+	bool is_second = accounts_present(accounts) != NULL;
 	int64_t leave_ms = 0;
-	if (!url || accounts_find(accounts, url)) {
+	if (!url || !url_parse(slice_of(url), &parsed) || accounts_find(accounts, url)) {
 		return false;
 	}
 	struct account *account = account_create(accounts, url);
-	account->uaid = json_get_string_dup(json, "uaid");
-	(void)json_get_integer(json, "leave_ms", &leave_ms); /* absent: 0 */
+	account->uaid = account_load_uaid(&load);
+	load_number(&load, "leave_ms", &leave_ms);
 	account->leave_ms = is_second && leave_ms == 0 ? clock_wall_ms() + ACCOUNTS_GRACE_MS
 												   : accounts_bounded_ms(leave_ms);
+	bool good = json_is_array(channels) && !load.is_wrong;
 	for (size_t i = 0; i < json_array_size(channels); i++) {
 		good = channel_load(account, json_array_get(channels, i)) && good;
 	}
@@ -471,7 +507,7 @@ static bool account_load(struct accounts *accounts, const json_t *json) {
 }
 
 bool accounts_load(struct accounts *accounts, const json_t *json) {
-	bool good = json_is_array(json);
+	bool good = json_is_array(json) && json_array_size(json) <= ACCOUNTS_MAX;
 	for (size_t i = 0; i < json_array_size(json) && i < ACCOUNTS_MAX; i++) {
 		good = account_load(accounts, json_array_get(json, i)) && good;
 	}

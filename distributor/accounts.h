@@ -115,6 +115,8 @@ struct channel *channels_ask(struct account *account, const char *vapid_key, boo
  * when there is none. */
 struct channel *channels_take(struct accounts *accounts, const char *vapid_key);
 void channel_use(struct channel *channel, struct registration *registration);
+/* Back from it: for a request, as before. */
+void channel_ask_for(struct channel *channel, void *owner);
 /* Still brings messages until then (0: until told otherwise). */
 void channel_make_old(struct channel *channel, int64_t until_ms);
 void channel_leave(struct channel *channel);
@@ -134,6 +136,7 @@ void channels_on_registered(
 void channels_on_unregistered(struct account *account, struct slice name, int status);
 void channel_free(struct channel *channel);
 struct channel *channel_create(struct account *account, const char *name);
+bool channel_name_is_valid(const char *name); /* a UUID as we make them */
 uint32_t accounts_pool(const struct accounts *accounts);
 struct hashmap *accounts_channels(const struct accounts *accounts);
 void accounts_changed(struct accounts *accounts);

@@ -26,6 +26,18 @@ static void channel_name_random(char out[CHANNEL_NAME_LENGTH + 1]) {
 		b[3], b[4], b[5], b[6], b[7], b[8], b[9], b[10], b[11], b[12], b[13], b[14], b[15]);
 }
 
+bool channel_name_is_valid(const char *name) {
+	static const char shape[] = "xxxxxxxx-xxxx-xxxx-xxxx-xxxxxxxxxxxx";
+	for (size_t i = 0; i < CHANNEL_NAME_LENGTH; i++) {
+		bool fits = shape[i] == '-' ? name[i] == '-'
+									: name[i] != '\0' && strchr("0123456789abcdef", name[i]);
+		if (!fits) {
+			return false;
+		}
+	}
+	return name[CHANNEL_NAME_LENGTH] == '\0';
+}
+
 struct channel *channel_create(struct account *account, const char *name) {
 	struct channel *channel = mem_zalloc(sizeof *channel);
 	list_init(&channel->link);
@@ -117,6 +129,12 @@ void channel_use(struct channel *channel, struct registration *registration) {
 	channel->use = CHANNEL_USED;
 	channel->registration = registration;
 	channel->owner = NULL;
+}
+
+void channel_ask_for(struct channel *channel, void *owner) {
+	channel->use = CHANNEL_ASKED;
+	channel->registration = NULL;
+	channel->owner = owner;
 }
 
 void channel_make_old(struct channel *channel, int64_t until_ms) {

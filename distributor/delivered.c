@@ -106,13 +106,16 @@ static void delivered_load(struct delivered *delivered, const char *path) {
 	const char *key;
 	json_t *value;
 	int64_t format = 0;
-	int result = file_read(path, DELIVERED_FILE_MAX, &data, &bytes);
+	int result = file_read_own(path, DELIVERED_FILE_MAX, &data, &bytes);
 	if (result == -ENOENT) {
 		return;
 	}
 	json_t *json = result < 0 ? NULL : json_parse((struct slice){data, bytes});
 	if (json_get_integer(json, "format", &format) != JSON_PRESENT || format != DELIVERED_FORMAT) {
-		log_warn("%s is damaged or of another version; messages may come twice", path);
+		CLEANUP_FREE char *aside = NULL;
+		result = file_set_aside(path, false, &aside);
+		log_warn("%s is damaged or of another version; messages may come twice kept=%s", path,
+			result < 0 ? strerror(-result) : aside);
 	} else {
 		json_object_foreach(json, key, value) {
 			delivered_load_ring(
@@ -130,7 +133,7 @@ static void delivered_on_save(struct alarm *alarm, void *ctx) {
 struct delivered *delivered_open(struct alarms *alarms, struct disk *disk, const char *path) {
 	struct delivered *delivered = mem_zalloc(sizeof *delivered);
 	delivered->rings = hashmap_create(offsetof(struct delivered_ring, number), sizeof(uint32_t));
-	delivered->file = state_file_create(disk, path, delivered_print, delivered);
+	delivered->file = state_file_create(disk, path, false, delivered_print, delivered);
 	alarm_init(&delivered->save, alarms, delivered_on_save, delivered);
 	delivered_load(delivered, path);
 	return delivered;

@@ -19,10 +19,16 @@ struct disk_job {
 	struct list link; /* struct disk::waiting, then ::finished */
 	char *path, *data; /* data NULL: remove */
 	size_t bytes;
-	bool keeps_previous; /* as PATH.bak */
+	bool has_copy; /* PATH.bak is to be the same, later */
 	int result;
 	disk_done_fn *done;
 	void *ctx;
+};
+
+struct disk_copy {
+	struct list link; /* struct disk::copies */
+	char *path, *data; /* path without .bak */
+	size_t bytes;
 };
 
 struct disk {
@@ -33,31 +39,73 @@ struct disk {
 	pthread_cond_t asked;
 	struct list waiting, finished; /* struct disk_job::link */
 	bool is_closing;
+	/* struct disk_copy::link; the worker's own, to be written when it has nothing else to do */
+	struct list copies;
+	disk_trouble_fn *trouble; /* the loop's, as all below */
+	void *trouble_ctx;
+	unsigned int failing;
 };
-
-/* The file as it was gets a second name; no bytes are copied. */
-static void disk_keep_previous(const char *path) {
-	CLEANUP_FREE char *previous = mem_printf("%s.bak", path);
-	if (access(path, F_OK) == 0) { /* else what is kept may be the only one left */
-		(void)unlink(previous);
-		(void)!link(path, previous); /* some file systems cannot; then there is none */
-	}
-}
 
 static int disk_job_run(const struct disk_job *job) {
 	if (job->data) {
-		if (job->keeps_previous) {
-			disk_keep_previous(job->path);
-		}
 		return file_replace(job->path, job->data, job->bytes, 0600);
 	}
 	return unlink(job->path) < 0 && errno != ENOENT ? -errno : 0;
 }
 
+/* ---- copies, by the worker ---------------------------------------------------------------------
+ */
+
+static void disk_copy_free(struct disk_copy *copy) {
+	list_remove(&copy->link);
+	free(copy->path);
+	free(copy->data);
+	free(copy);
+}
+
+/* What was to be copied of the job's file is of no use any more. */
+static void disk_copies_drop(struct disk *disk, const struct disk_job *job) {
+	struct disk_copy *copy, *next;
+	LIST_FOREACH_SAFE (copy, next, &disk->copies, link) {
+		if (strcmp(copy->path, job->path) == 0) {
+			disk_copy_free(copy);
+		}
+	}
+}
+
+static void disk_copies_plan(struct disk *disk, struct disk_job *job) {
+	struct disk_copy *copy = mem_zalloc(sizeof *copy);
+	list_init(&copy->link);
+	copy->path = mem_strdup(job->path);
+	copy->data = steal(&job->data);
+	copy->bytes = job->bytes;
+	list_append(&disk->copies, &copy->link);
+}
+
+static void disk_copy_write(struct disk_copy *copy) {
+	CLEANUP_FREE char *path = mem_printf("%s.bak", copy->path);
+	/* nobody counts on it as long as the file itself is good */
+	(void)file_replace(path, copy->data, copy->bytes, 0600);
+	disk_copy_free(copy);
+}
+
+/* ---- the worker --------------------------------------------------------------------------------
+ */
+
+static void disk_do(struct disk *disk, struct disk_job *job) {
+	job->result = disk_job_run(job);
+	disk_copies_drop(disk, job);
+	if (job->has_copy && job->result == 0) {
+		disk_copies_plan(disk, job);
+	}
+}
+
+/* NULL: there is none, but a copy to be written, or it is the end. */
 static struct disk_job *disk_next_job(struct disk *disk) {
 	(void)pthread_mutex_lock(&disk->lock);
 	struct disk_job *job;
-	while (!(job = list_first(&disk->waiting, struct disk_job, link)) && !disk->is_closing) {
+	while (!(job = list_first(&disk->waiting, struct disk_job, link)) && !disk->is_closing &&
+		   list_is_empty(&disk->copies)) {
 		(void)pthread_cond_wait(&disk->asked, &disk->lock);
 	}
 	if (job) {
@@ -70,8 +118,12 @@ static struct disk_job *disk_next_job(struct disk *disk) {
 static void *disk_work(void *arg) {
 	struct disk *disk = arg;
 	struct disk_job *job;
-	while ((job = disk_next_job(disk))) {
-		job->result = disk_job_run(job);
+	while ((job = disk_next_job(disk)) || !list_is_empty(&disk->copies)) {
+		if (!job) {
+			disk_copy_write(list_first(&disk->copies, struct disk_copy, link));
+			continue;
+		}
+		disk_do(disk, job);
 		(void)pthread_mutex_lock(&disk->lock);
 		list_append(&disk->finished, &job->link);
 		(void)pthread_mutex_unlock(&disk->lock);
@@ -79,6 +131,9 @@ static void *disk_work(void *arg) {
 	}
 	return NULL;
 }
+
+/* ---- the loop ----------------------------------------------------------------------------------
+ */
 
 static void disk_finish_jobs(struct disk *disk) {
 	struct list finished;
@@ -120,6 +175,7 @@ struct disk *disk_open(struct ev_loop *loop) {
 	disk->loop = loop;
 	list_init(&disk->waiting);
 	list_init(&disk->finished);
+	list_init(&disk->copies);
 	(void)pthread_mutex_init(&disk->lock, NULL);
 	(void)pthread_cond_init(&disk->asked, NULL);
 	ev_async_init(&disk->finished_async, disk_on_finished);
@@ -127,6 +183,23 @@ struct disk *disk_open(struct ev_loop *loop) {
 	ev_async_start(loop, &disk->finished_async);
 	disk_start_thread(disk);
 	return disk;
+}
+
+void disk_on_trouble(struct disk *disk, disk_trouble_fn *trouble, void *ctx) {
+	disk->trouble = trouble;
+	disk->trouble_ctx = ctx;
+}
+
+void disk_note(struct disk *disk, bool *is_failing, int result) {
+	bool fails = result < 0;
+	if (*is_failing == fails) {
+		return;
+	}
+	*is_failing = fails;
+	disk->failing += fails ? 1U : -1U;
+	if (disk->trouble && disk->failing == (fails ? 1 : 0)) {
+		disk->trouble(result, disk->trouble_ctx);
+	}
 }
 
 void disk_close(struct disk *disk) {
@@ -143,9 +216,13 @@ void disk_close(struct disk *disk) {
 	struct disk_job *job; /* what a callback asked for just now is done here */
 	while ((job = list_first(&disk->waiting, struct disk_job, link))) {
 		list_remove(&job->link);
-		job->result = disk_job_run(job);
+		disk_do(disk, job);
 		list_append(&disk->finished, &job->link);
 		disk_finish_jobs(disk);
+	}
+	struct disk_copy *copy;
+	while ((copy = list_first(&disk->copies, struct disk_copy, link))) {
+		disk_copy_write(copy);
 	}
 	(void)pthread_cond_destroy(&disk->asked);
 	(void)pthread_mutex_destroy(&disk->lock);
@@ -188,20 +265,32 @@ struct state_waiter {
 	void *ctx;
 };
 
+enum { STATE_FILE_AGAIN_SEC = 10 }; /* after a write that failed */
+
 struct state_file {
 	struct disk *disk;
+	struct ev_loop *loop;
+	ev_timer again;
 	char *path;
+	bool has_copy;
 	state_print_fn *print;
 	void *ctx;
 	struct list current,
 		next; /* struct state_waiter::link: of the running write, of the one after */
-	bool is_writing, is_wanted;
+	bool is_writing, is_wanted, is_failing;
 	bool is_released; /* goes with the end of its write */
 };
 
 static void state_file_begin(struct state_file *file);
 
+static void state_file_on_again(struct ev_loop *loop, ev_timer *timer, int events) {
+	(void)loop;
+	(void)events;
+	state_file_save(timer->data, NULL, NULL);
+}
+
 static void state_file_free(struct state_file *file) {
+	ev_timer_stop(file->loop, &file->again);
 	free(file->path);
 	free(file);
 }
@@ -213,8 +302,14 @@ static void state_file_on_written(int result, void *ctx) {
 	list_splice(&told, &file->current);
 	file->is_writing = false;
 	if (file->is_released) {
+		disk_note(file->disk, &file->is_failing, 0); /* nobody tries again */
 		state_file_free(file);
 		return;
+	}
+	disk_note(file->disk, &file->is_failing, result);
+	if (result < 0) {
+		ev_timer_set(&file->again, STATE_FILE_AGAIN_SEC, 0.);
+		ev_timer_start(file->loop, &file->again);
 	}
 	if (file->is_wanted) {
 		state_file_begin(file); /* before anyone is told, who may save again */
@@ -230,10 +325,11 @@ static void state_file_on_written(int result, void *ctx) {
 static void state_file_write(struct state_file *file, disk_done_fn *done) {
 	char *text = file->print(file->ctx);
 	file->is_wanted = false;
+	ev_timer_stop(file->loop, &file->again);
 	disk_ask_replace(file->disk, file->path,
 		(struct disk_job){.data = text,
 			.bytes = strlen(text),
-			.keeps_previous = true,
+			.has_copy = file->has_copy,
 			.done = done,
 			.ctx = file});
 }
@@ -246,10 +342,14 @@ static void state_file_begin(struct state_file *file) {
 }
 
 struct state_file *state_file_create(
-	struct disk *disk, const char *path, state_print_fn *print, void *ctx) {
+	struct disk *disk, const char *path, bool has_copy, state_print_fn *print, void *ctx) {
 	struct state_file *file = mem_zalloc(sizeof *file);
 	file->disk = disk;
 	file->path = mem_strdup(path);
+	file->loop = disk->loop;
+	file->has_copy = has_copy;
+	ev_timer_init(&file->again, state_file_on_again, 0., 0.);
+	file->again.data = file;
 	file->print = print;
 	file->ctx = ctx;
 	list_init(&file->current);
@@ -277,6 +377,7 @@ void state_file_release(struct state_file *file) {
 	}
 	file->is_released = true;
 	if (!file->is_writing) {
+		disk_note(file->disk, &file->is_failing, 0);
 		state_file_free(file);
 	}
 }

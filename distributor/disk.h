@@ -5,6 +5,7 @@
  */
 #pragma once
 #include <ev.h>
+#include <stdbool.h>
 #include <stddef.h>
 
 struct disk;
@@ -19,16 +20,22 @@ void disk_replace(struct disk *disk, const char *path, char *take_data, size_t b
 	disk_done_fn *done, void *ctx);
 void disk_remove(struct disk *disk, const char *path);
 
+/* Writing begins to fail (negative errno), or works again for everything that failed (0). */
+typedef void disk_trouble_fn(int result, void *ctx);
+void disk_on_trouble(struct disk *disk, disk_trouble_fn *trouble, void *ctx);
+/* How the last write of something went, whose owner tries again while *is_failing. */
+void disk_note(struct disk *disk, bool *is_failing, int result);
+
 /*
- * The state of something as one file; what it was before the last save stays as PATH.bak. A save
- * that is asked for while one is being written joins the next, so a thousand changes cost a few
- * writes.
+ * The state of something as one file. A save that is asked for while one is being written joins the
+ * next, so a thousand changes cost a few writes; one that fails is tried again. With has_copy,
+ * PATH.bak gets the same content when there is nothing else to do: one spoiled file is not the end.
  */
 struct state_file;
 /* The whole state as text, fresh memory; called when a write begins. */
 typedef char *state_print_fn(void *ctx);
 struct state_file *state_file_create(
-	struct disk *disk, const char *path, state_print_fn *print, void *ctx);
+	struct disk *disk, const char *path, bool has_copy, state_print_fn *print, void *ctx);
 /* After disk_close(). Saves that nobody began are lost: save before. NULL is fine. */
 void state_file_destroy(struct state_file *file);
 /* For one whose owner goes before the disk does: a save that was asked for and has not begun begins

@@ -47,6 +47,7 @@ struct dispatch *dispatch_create(const struct dispatch_options *options) {
 	dispatch->entries = hashmap_create(offsetof(struct dispatch_entry, number), sizeof(uint32_t));
 	list_init(&dispatch->spread);
 	alarm_init(&dispatch->spread_alarm, options->alarms, dispatch_on_spread, dispatch);
+	alarm_init(&dispatch->journal_again, options->alarms, dispatch_on_journal_again, dispatch);
 	dispatch->journal = journal_open(options->disk, folder);
 	dispatch->delivered = delivered_open(options->alarms, options->disk, delivered);
 	return dispatch;
@@ -61,6 +62,7 @@ void dispatch_destroy(struct dispatch *dispatch) {
 		dispatch_queue_free(queue);
 	}
 	alarm_stop(&dispatch->spread_alarm);
+	alarm_stop(&dispatch->journal_again);
 	hashmap_destroy(dispatch->queues);
 	hashmap_destroy(dispatch->entries);
 	journal_close(dispatch->journal);

@@ -11,6 +11,7 @@
 enum {
 	DISPATCH_IN_FLIGHT_MAX = 8, /* calls to one service */
 	DISPATCH_HOLD_MS = 2000, /* what waits longer goes to the journal, so that the relay goes on */
+	DISPATCH_JOURNAL_AGAIN_MS = 10000, /* after the disk refused */
 	DISPATCH_SPREAD_MS =
 		1000, /* between two of many announcements, each of which may start an app */
 	DISPATCH_REFUSED_MAX = 3,
@@ -68,7 +69,8 @@ struct dispatch {
 	struct dispatch_status status;
 	size_t waiting_bytes; /* bodies of what waits */
 	struct log_limit unfit, overflow; /* lines that a relay or sender can provoke */
-	bool is_started, is_journal_full;
+	struct alarm journal_again;
+	bool is_started;
 };
 
 void dispatch_note(struct dispatch *dispatch, const char *what,
@@ -79,6 +81,8 @@ struct dispatch_entry *dispatch_entry_of(
 	struct dispatch *dispatch, const struct registration *registration, bool make);
 void dispatch_queue_pump(struct dispatch_queue *queue);
 void dispatch_queue_add(struct dispatch_queue *queue, struct message *message);
+/* The disk refused: what still waits is written again. */
+void dispatch_on_journal_again(struct alarm *alarm, void *ctx);
 /* Takes it from its queue and the journal, and frees it. */
 void dispatch_drop(struct dispatch *dispatch, struct message *message);
 void dispatch_ack(struct dispatch *dispatch, struct message *message);

@@ -156,13 +156,10 @@ static void dispatch_on_journalled(int result, void *ctx) {
 			dispatch_ack(dispatch, message);
 		}
 	}
-	if (result < 0 && !dispatch->is_journal_full) {
-		log_warn(
-			"messages for apps that are not there cannot be kept error=\"%s\": they wait at the "
-			"relay",
-			strerror(-result));
+	journal_note(dispatch->journal, result);
+	if (result < 0 && !alarm_is_set(&dispatch->journal_again)) {
+		alarm_set(&dispatch->journal_again, DISPATCH_JOURNAL_AGAIN_MS, ALARM_SLACK_DEADLINE_MS);
 	}
-	dispatch->is_journal_full = result < 0;
 	free(write);
 }
 
@@ -179,8 +176,9 @@ static void dispatch_journal(struct dispatch_queue *queue, struct message *messa
 	}
 }
 
-static void dispatch_journal_all(struct dispatch_queue *queue) {
-	uint32_t count = 0;
+/* How many were given to the disk. */
+static uint32_t dispatch_journal_all(struct dispatch_queue *queue) {
+	uint32_t count = 0, given = 0;
 	struct message *message;
 	LIST_FOREACH (message, &queue->messages, link) {
 		if (count++ >= JOURNAL_PER_REGISTRATION_MAX) {
@@ -189,13 +187,28 @@ static void dispatch_journal_all(struct dispatch_queue *queue) {
 		if (!message->is_journalled && !message->is_being_journalled && !message->is_dead &&
 			!message->registration->is_transient) {
 			dispatch_journal(queue, message);
+			given += message->is_being_journalled;
 		}
+	}
+	return given;
+}
+
+void dispatch_on_journal_again(struct alarm *alarm, void *ctx) {
+	(void)alarm;
+	struct dispatch *dispatch = ctx;
+	struct dispatch_queue *queue;
+	uint32_t given = 0;
+	for (size_t at = 0; (queue = hashmap_next(dispatch->queues, &at));) {
+		given += dispatch_journal_all(queue);
+	}
+	if (given == 0) {
+		journal_note(dispatch->journal, 0); /* all were taken meanwhile */
 	}
 }
 
 static void dispatch_on_hold(struct alarm *alarm, void *ctx) {
 	(void)alarm;
-	dispatch_journal_all(ctx);
+	(void)dispatch_journal_all(ctx);
 }
 
 /* ---- one call ---- */
@@ -225,7 +238,7 @@ static void dispatch_failed(struct dispatch_queue *queue, enum dispatch_outcome 
 	if (outcome == DISPATCH_ABSENT || (outcome == DISPATCH_NOT_READY && step >= 2)) {
 		step = step > DISPATCH_SLOW_STEP ? step : DISPATCH_SLOW_STEP;
 	}
-	dispatch_journal_all(queue);
+	(void)dispatch_journal_all(queue);
 	if (alarm_is_set(&queue->retry)) {
 		return; /* several calls fail at once, but that is one failure */
 	}
@@ -396,7 +409,7 @@ void dispatch_queue_add(struct dispatch_queue *queue, struct message *message) {
 	if (message->is_journalled) {
 		queue->dispatch->status.journalled++;
 	} else if (alarm_is_set(&queue->retry)) {
-		dispatch_journal_all(queue);
+		(void)dispatch_journal_all(queue);
 	} else if (!alarm_is_set(&queue->hold)) {
 		alarm_set(&queue->hold, DISPATCH_HOLD_MS, ALARM_SLACK_DEADLINE_MS);
 	}

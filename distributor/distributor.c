@@ -51,6 +51,7 @@ struct distributor {
 	struct alarm catch_up;
 	const char *catch_up_why; /* waits for the link; NULL: nothing to catch up */
 	enum urgency min_urgency;
+	int disk_error; /* 0: what is to be kept gets to the disk */
 	char *configured_relay; /* what the config said when it was last heeded */
 	bool is_paused, is_noticed, is_ending;
 };
@@ -74,33 +75,6 @@ static void distributor_notice(
 	struct distributor *d, const char *key, const char *title, const char *text) {
 	struct notification notification = {.key = key, .title = title, .text = text};
 	notify_show(d->notify, &notification);
-}
-
-static bool distributor_load_state(struct distributor *d) {
-	enum state_condition condition;
-	json_t *json = state_read(d->config->state_dir, &condition);
-	if (condition == STATE_UNREADABLE) {
-		return false;
-	}
-	if (condition == STATE_LOST) {
-		distributor_notice(d, "state", "Push registrations were lost",
-			"The state file was damaged and has been set aside. Apps register anew when they start "
-			"next.");
-	}
-	if (!json) {
-		return true;
-	}
-	bool is_whole = accounts_load(d->accounts, json_object_get(json, "accounts"));
-	is_whole =
-		registrations_load(d->registrations, json_object_get(json, "registrations")) && is_whole;
-	if (!is_whole) {
-		state_keep_copy(d->config->state_dir);
-		registrations_touch(d->registrations);
-	}
-	(void)json_get_bool(json, "paused", &d->is_paused); /* absent: not */
-	d->configured_relay = json_get_string_dup(json, "configured_relay");
-	json_decref(json);
-	return true;
 }
 
 /* ---- news ---- */
@@ -309,6 +283,102 @@ static void distributor_on_system_bus_lost(struct bus *bus, void *ctx) {
 		"the system bus is gone: no news of sleep, battery and NetworkManager until restarted");
 }
 
+static void distributor_on_disk(int result, void *ctx) {
+	struct distributor *d = ctx;
+	d->disk_error = result;
+	if (result == 0) {
+		log_info("the state directory takes what is written again");
+		history_add(d->history, "disk", 0, NULL, 0, "takes what is written again");
+		notify_withdraw(d->notify, "disk");
+		return;
+	}
+	CLEANUP_FREE char *text = mem_printf("%s: %s. Nothing is lost while it runs, but new apps "
+										 "cannot register. Make room.",
+		d->config->state_dir, strerror(-result));
+	log_error(
+		"the state directory cannot be written error=\"%s\" dir=%s: nothing is lost while this "
+		"runs, but new apps cannot register, and messages for absent ones wait at the relay",
+		strerror(-result), d->config->state_dir);
+	history_add(d->history, "disk", 0, NULL, 0, strerror(-result));
+	distributor_notice(d, "disk", "Push registrations cannot be kept", text);
+}
+
+/* ---- reading the state ---- */
+
+static struct accounts *distributor_make_accounts(struct distributor *d) {
+	struct accounts_options options = {
+		.link = {.loop = d->loop,
+			.alarms = d->alarms,
+			.library = d->library,
+			.use_proxy = d->config->use_proxy,
+			.network = d->network,
+			.heartbeats = d->heartbeats},
+		.pool = (uint32_t)d->config->pool,
+		.events = &distributor_accounts_events,
+		.ctx = d,
+	};
+	return accounts_create(&options);
+}
+
+static struct registrations *distributor_make_registrations(
+	struct distributor *d, struct accounts *accounts) {
+	struct registrations_options options = {.alarms = d->alarms,
+		.accounts = accounts,
+		.file = d->state,
+		.require_vapid = d->config->require_vapid,
+		.events = &distributor_registrations_events,
+		.ctx = d};
+	return registrations_create(&options);
+}
+
+static bool distributor_load_parts(
+	struct accounts *accounts, struct registrations *registrations, const json_t *json) {
+	bool is_whole = accounts_load(accounts, json_object_get(json, "accounts"));
+	return registrations_load(registrations, json_object_get(json, "registrations")) && is_whole;
+}
+
+/* Tried on parts that nobody else sees. */
+static bool distributor_is_whole(const json_t *json, void *ctx) {
+	struct distributor *d = ctx;
+	struct accounts *accounts = distributor_make_accounts(d);
+	struct registrations *registrations = distributor_make_registrations(d, accounts);
+	bool is_whole = distributor_load_parts(accounts, registrations, json);
+	registrations_destroy(registrations);
+	accounts_destroy(accounts);
+	return is_whole;
+}
+
+static void distributor_say_condition(struct distributor *d, enum state_condition condition) {
+	if (condition == STATE_LOST || condition == STATE_PARTIAL) {
+		distributor_notice(d, "state", "Push registrations were lost",
+			"The state file was damaged and has been set aside. Apps register anew when they start "
+			"next.");
+		history_add(d->history, "damaged", 0, NULL, 0, "registrations were lost; see the log");
+	} else if (condition == STATE_RESTORED) {
+		history_add(d->history, "damaged", 0, NULL, 0, "the copy of the state is used");
+	}
+	if (condition != STATE_READ && condition != STATE_FRESH) {
+		registrations_touch(d->registrations); /* both files are good again soon */
+	}
+}
+
+static bool distributor_load_state(struct distributor *d) {
+	enum state_condition condition;
+	json_t *json = state_read(d->config->state_dir, distributor_is_whole, d, &condition);
+	if (condition == STATE_UNREADABLE) {
+		return false;
+	}
+	if (json) {
+		/* what is left out was said */
+		(void)distributor_load_parts(d->accounts, d->registrations, json);
+		(void)json_get_bool(json, "paused", &d->is_paused); /* absent: not */
+		d->configured_relay = json_get_string_dup(json, "configured_relay");
+		json_decref(json);
+	}
+	distributor_say_condition(d, condition);
+	return true;
+}
+
 /* ---- start ---- */
 
 static void distributor_open_system_bus(struct distributor *d) {
@@ -361,27 +431,11 @@ static bool distributor_open_core(struct distributor *d) {
 	CLEANUP_FREE char *path = state_path(d->config->state_dir);
 	CLEANUP_FREE char *heartbeats = mem_printf("%s/heartbeats.json", d->config->state_dir);
 	d->disk = disk_open(d->loop);
-	d->state = state_file_create(d->disk, path, distributor_print_state, d);
+	disk_on_trouble(d->disk, distributor_on_disk, d);
+	d->state = state_file_create(d->disk, path, true, distributor_print_state, d);
 	d->heartbeats = heartbeats_open(heartbeats);
-	struct accounts_options accounts = {
-		.link = {.loop = d->loop,
-			.alarms = d->alarms,
-			.library = d->library,
-			.use_proxy = d->config->use_proxy,
-			.network = d->network,
-			.heartbeats = d->heartbeats},
-		.pool = (uint32_t)d->config->pool,
-		.events = &distributor_accounts_events,
-		.ctx = d,
-	};
-	d->accounts = accounts_create(&accounts);
-	struct registrations_options registrations = {.alarms = d->alarms,
-		.accounts = d->accounts,
-		.file = d->state,
-		.require_vapid = d->config->require_vapid,
-		.events = &distributor_registrations_events,
-		.ctx = d};
-	d->registrations = registrations_create(&registrations);
+	d->accounts = distributor_make_accounts(d);
+	d->registrations = distributor_make_registrations(d, d->accounts);
 	struct dispatch_options dispatch = {.alarms = d->alarms,
 		.accounts = d->accounts,
 		.registrations = d->registrations,
@@ -664,6 +718,10 @@ void distributor_hint(struct distributor *d, enum link_hint hint) {
 
 enum urgency distributor_min_urgency(const struct distributor *d) {
 	return d->min_urgency;
+}
+
+const char *distributor_disk_trouble(const struct distributor *d) {
+	return d->disk_error < 0 ? strerror(-d->disk_error) : "";
 }
 
 void distributor_surroundings(const struct distributor *d, struct power_state *out_power,

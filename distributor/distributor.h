@@ -45,6 +45,8 @@ bool distributor_is_paused(const struct distributor *distributor);
 bool distributor_move(struct distributor *distributor, const char *url, char **out_error);
 void distributor_hint(struct distributor *distributor, enum link_hint hint);
 enum urgency distributor_min_urgency(const struct distributor *distributor);
+/* Why the state directory cannot be written; "" when it can. */
+const char *distributor_disk_trouble(const struct distributor *distributor);
 
 struct power_state;
 struct network_status;

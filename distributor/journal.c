@@ -22,16 +22,34 @@ struct journal {
 	struct disk *disk;
 	char *folder;
 	size_t messages, bytes;
+	bool is_failing;
 };
+
+static void journal_set_aside(const char *path) {
+	CLEANUP_FREE char *aside = NULL;
+	int result = file_set_aside(path, false, &aside);
+	log_warn(
+		"%s is damaged and is set aside kept=%s", path, result < 0 ? strerror(-result) : aside);
+}
+
+static void journal_make_folder(struct journal *journal) {
+	struct stat status;
+	if (lstat(journal->folder, &status) == 0 && !S_ISDIR(status.st_mode)) {
+		journal_set_aside(journal->folder);
+	}
+	if ((mkdir(journal->folder, 0700) < 0 && errno != EEXIST) ||
+		(access(journal->folder, R_OK | W_OK | X_OK) < 0 && chmod(journal->folder, 0700) < 0)) {
+		log_warn("%s cannot be used error=\"%s\": what apps do not take waits at the relay",
+			journal->folder, strerror(errno));
+	}
+	file_sweep(journal->folder);
+}
 
 struct journal *journal_open(struct disk *disk, const char *folder) {
 	struct journal *journal = mem_zalloc(sizeof *journal);
 	journal->disk = disk;
 	journal->folder = mem_strdup(folder);
-	if (mkdir(folder, 0700) < 0 && errno != EEXIST) {
-		log_warn("%s cannot be made error=\"%s\": what apps do not take waits at the relay", folder,
-			strerror(errno));
-	}
+	journal_make_folder(journal);
 	return journal;
 }
 
@@ -82,6 +100,10 @@ void journal_remove(struct journal *journal, const struct message *message) {
 	journal->messages--;
 	journal->bytes -= message->bytes;
 	disk_remove(journal->disk, path);
+}
+
+void journal_note(struct journal *journal, int result) {
+	disk_note(journal->disk, &journal->is_failing, result);
 }
 
 /* ---- reading ---- */
@@ -149,14 +171,13 @@ static void journal_load_one(
 	CLEANUP_FREE char *data = NULL;
 	size_t bytes = 0;
 	unsigned long number = strtoul(name, NULL, 10);
-	struct message *message =
-		file_read(path, JOURNAL_FILE_MAX, &data, &bytes) == 0 ? journal_parse(data, bytes) : NULL;
+	struct message *message = file_read_own(path, JOURNAL_FILE_MAX, &data, &bytes) == 0
+								  ? journal_parse(data, bytes)
+								  : NULL;
 	uint64_t sequence = strtoull(strchr(name, '-') + 1, NULL, 16);
 	if (!message || sequence > UINT64_MAX / 2) {
 		message_free(message);
-		log_warn("%s is damaged and is set aside", path);
-		CLEANUP_FREE char *aside = mem_printf("%s.bad", path);
-		(void)rename(path, aside); /* else it is found again at the next start */
+		journal_set_aside(path); /* else it is found again at the next start */
 		return;
 	}
 	message->sequence = sequence;

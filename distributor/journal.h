@@ -23,8 +23,11 @@ void journal_close(struct journal *journal);
 typedef bool journal_found_fn(struct message *take_message, uint32_t number, void *ctx);
 void journal_load(struct journal *journal, journal_found_fn *found, void *ctx);
 
-/* False when the journal is full. `done` as in disk.h; the message may be freed meanwhile. */
+/* False when the journal is full. `done` as in disk.h, it calls journal_note(); the message may be
+ * freed meanwhile. */
 bool journal_add(
 	struct journal *journal, const struct message *message, disk_done_fn *done, void *ctx);
 /* `message` was added, or its addition is under way. */
 void journal_remove(struct journal *journal, const struct message *message);
+/* How the last write went, or 0 when nothing is to be written any more. */
+void journal_note(struct journal *journal, int result);

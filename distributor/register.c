@@ -44,6 +44,7 @@ struct register_job {
 	char *former_vapid_key;
 	struct alarm timeout; /* callers first, then the wish */
 	bool is_saving;
+	bool waits_for_disk; /* it has its channel, and is saved as soon as the disk takes it */
 	bool is_cancelled; /* while saving: ends after it */
 };
 
@@ -289,12 +290,12 @@ static void register_job_apply(struct register_job *job) {
 	registration->vapid_key = job->vapid_key ? mem_strdup(job->vapid_key) : NULL;
 	registration_switch(registration, job->channel);
 	job->is_saving = true;
+	job->waits_for_disk = false;
 	state_file_save(job->registrations->options.file, register_job_on_saved, job);
 }
 
-/* The disk refused: as if nothing had been asked. */
+/* The disk refused: as if nothing had been asked, but for the channel that was found. */
 static void register_job_undo(struct register_job *job, struct registration *registration) {
-	struct channel *channel = registration->channel;
 	if (job->purpose == REGISTER_FRESH) {
 		registration_free(job->registrations, registration);
 	} else if (job->former) {
@@ -304,7 +305,26 @@ static void register_job_undo(struct register_job *job, struct registration *reg
 		registration_switch(registration, job->former);
 		registration->is_announced = true;
 	}
-	channel_leave(channel);
+	channel_ask_for(job->channel, job);
+}
+
+/* Those who wait are told now; as a wish it is saved when there is room. */
+static void register_job_refused_by_disk(
+	struct register_job *job, struct registration *registration) {
+	register_answer_all(job, REGISTER_INTERNAL_ERROR,
+		"the disk is full or the state directory is gone; it is registered when there is room");
+	register_job_undo(job, registration);
+	job->waits_for_disk = true;
+	alarm_set(&job->timeout, REGISTER_WISH_MS, ALARM_SLACK_CARE_MS);
+}
+
+void register_jobs_save(struct registrations *registrations) {
+	struct register_job *job, *next;
+	LIST_FOREACH_SAFE (job, next, &registrations->jobs, link) {
+		if (job->waits_for_disk) {
+			register_job_apply(job);
+		}
+	}
 }
 
 static void register_job_on_saved(int result, void *ctx) {
@@ -315,10 +335,7 @@ static void register_job_on_saved(int result, void *ctx) {
 	if (job->is_cancelled || !registration) {
 		register_job_free(job);
 	} else if (result < 0 && job->purpose != REGISTER_MOVE) {
-		register_answer_all(
-			job, REGISTER_INTERNAL_ERROR, "the disk is full or the state directory is gone");
-		register_job_undo(job, registration);
-		register_job_free(job);
+		register_job_refused_by_disk(job, registration);
 	} else {
 		register_job_finish(job);
 	}
@@ -393,6 +410,7 @@ void register_jobs_move(struct registrations *registrations) {
 	LIST_FOREACH_SAFE (job, next, &registrations->jobs, link) {
 		if (job->purpose != REGISTER_MOVE && !job->is_saving && job->channel &&
 			job->channel->account != present) {
+			job->waits_for_disk = false;
 			channel_leave(steal(&job->channel));
 			register_job_start(job);
 		}
@@ -441,7 +459,7 @@ static void register_join(struct register_job *job, const struct register_reques
 		register_answer_foreign(job->registrations, request, caller);
 		return;
 	}
-	if (obstacle && !job->is_saving) {
+	if (obstacle && !job->is_saving && !job->waits_for_disk) {
 		register_answer(job->registrations, caller, outcome, obstacle);
 		return;
 	}
@@ -449,6 +467,9 @@ static void register_join(struct register_job *job, const struct register_reques
 		alarm_set(&job->timeout, REGISTRATION_REPLY_MS, ALARM_SLACK_DEADLINE_MS);
 	}
 	list_append(&job->callers, &caller->link);
+	if (job->waits_for_disk) {
+		register_job_apply(job); /* perhaps there is room by now */
+	}
 }
 
 /* A token that is known: section 10 of the contract. */

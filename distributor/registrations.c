@@ -212,16 +212,12 @@ void registrations_touch(struct registrations *registrations) {
 }
 
 void registrations_note_saved(struct registrations *registrations, int result) {
-	if (result < 0 && !registrations->is_disk_full) {
-		log_error("the state file cannot be written error=\"%s\": nothing is lost while this runs, "
-				  "but new registrations are refused; make room or check the state directory",
-			strerror(-result));
-	} else if (result == 0 && registrations->is_disk_full) {
-		log_info("the state file is written again");
-	}
+	bool was_full = registrations->is_disk_full;
 	registrations->is_disk_full = result < 0;
 	if (result < 0) {
 		registrations_touch(registrations); /* catches up when there is room */
+	} else if (was_full) {
+		register_jobs_save(registrations);
 	}
 }
 

@@ -5,9 +5,12 @@
 #include "common/json.h"
 #include "common/log.h"
 #include "common/mem.h"
+#include "distributor/load.h"
 #include "distributor/registrations_impl.h"
 #include <stdlib.h>
 #include <string.h>
+
+enum { REGISTRATION_WORD_MAX = 16 };
 
 static void registration_print_keys(const struct registration *registration, json_t *json) {
 	uint8_t secret[P256_SECRET_BYTES];
@@ -74,13 +77,10 @@ json_t *registrations_print(const struct registrations *registrations) {
 
 /* ---- reading ---- */
 
-static bool registration_load_kind(const json_t *json, enum registration_kind *out_kind) {
-	struct slice name;
-	if (json_get_string(json, "kind", &name) != JSON_PRESENT) {
-		return false;
-	}
-	for (int kind = 0; kind < REGISTRATION_KIND_COUNT; kind++) {
-		if (slice_equals(name, registration_kind_name((enum registration_kind)kind))) {
+static bool registration_load_kind(struct load *load, enum registration_kind *out_kind) {
+	CLEANUP_FREE char *name = load_text(load, "kind", REGISTRATION_WORD_MAX);
+	for (int kind = 0; name && kind < REGISTRATION_KIND_COUNT; kind++) {
+		if (strcmp(name, registration_kind_name((enum registration_kind)kind)) == 0) {
 			*out_kind = (enum registration_kind)kind;
 			return true;
 		}
@@ -107,63 +107,76 @@ static bool registration_load_keys(struct registration *registration, const json
 	return registration->key != NULL;
 }
 
-static void registration_load_rest(struct registration *registration, const json_t *json) {
+static void registration_load_rest(struct registration *registration, struct load *load) {
 	int64_t version = 2, pushes = 0;
-	json_load_text(json, "service", &registration->service);
-	json_load_text(json, "description", &registration->description);
-	json_load_text(json, "vapid_key", &registration->vapid_key);
-	(void)json_get_integer(json, "version", &version); /* absent ones keep their defaults */
-	(void)json_get_integer(json, "pushes", &pushes);
-	(void)json_get_integer(json, "created_ms", &registration->created_ms);
-	(void)json_get_integer(json, "pushed_ms", &registration->pushed_ms);
-	(void)json_get_integer(json, "taken_ms", &registration->taken_ms);
-	(void)json_get_integer(json, "absent_ms", &registration->absent_ms);
-	(void)json_get_bool(json, "blocked", &registration->is_blocked);
+	char *service = load_text(load, "service", REGISTRATION_SERVICE_MAX);
+	if (service) {
+		free(registration->service);
+		registration->service = service;
+	}
+	registration->vapid_key = load_text(load, "vapid_key", REGISTRATION_VAPID_LENGTH);
+	load_number(load, "version", &version);
+	load_number(load, "pushes", &pushes);
+	load_number(load, "created_ms", &registration->created_ms);
+	load_number(load, "pushed_ms", &registration->pushed_ms);
+	load_number(load, "taken_ms", &registration->taken_ms);
+	load_number(load, "absent_ms", &registration->absent_ms);
+	load_bool(load, "blocked", &registration->is_blocked);
 	registration->version = version == 1 ? 1 : 2;
-	registration->pushes = pushes > 0 ? (uint64_t)pushes : 0;
+	registration->pushes = (uint64_t)pushes;
+	load->is_wrong = load->is_wrong || !service || version > 2;
+}
+
+/* Alone it may be empty. */
+static void registration_load_description(struct registration *registration, struct load *load) {
+	struct slice text = {NULL, 0};
+	if (json_get_string(load->json, "description", &text) == JSON_WRONG_TYPE ||
+		text.len > REGISTRATION_DESCRIPTION_MAX) {
+		load->is_wrong = true;
+	} else {
+		mem_replace_text(&registration->description, text);
+	}
 }
 
 /* Its channel, if that is still there; else it gets a new one at the start. */
 static void registration_load_channel(
-	struct registrations *registrations, struct registration *registration, const json_t *json) {
-	CLEANUP_FREE char *name = json_get_string_dup(json, "channel");
+	struct registrations *registrations, struct registration *registration, struct load *load) {
 	bool announced = false;
-	if (!name) {
-		return;
-	}
-	struct channel *channel = channels_adopt(registrations->options.accounts, name);
+	CLEANUP_FREE char *name = load_text(load, "channel", CHANNEL_NAME_LENGTH);
+	struct channel *channel = name ? channels_adopt(registrations->options.accounts, name) : NULL;
+	load_bool(load, "announced", &announced);
 	if (!channel || !channel->endpoint) {
+		load->is_wrong = load->is_wrong || name;
 		return;
 	}
-	(void)json_get_bool(json, "announced", &announced);
 	channel->registration = registration;
 	registration_switch(registration, channel);
 	registration->is_announced = announced;
 }
 
 static bool registration_load(struct registrations *registrations, const json_t *json) {
+	struct load load = {.json = json};
 	enum registration_kind kind;
-	struct slice token;
 	int64_t number = 0;
-	if (!registration_load_kind(json, &kind) ||
-		json_get_string(json, "token", &token) != JSON_PRESENT || token.len == 0 ||
-		token.len > REGISTRATION_TOKEN_MAX ||
-		json_get_integer(json, "number", &number) != JSON_PRESENT || number <= 0 ||
-		number > UINT32_MAX - 1 || registrations_find_number(registrations, (uint32_t)number) ||
-		registrations_find(registrations, kind, token)) {
+	CLEANUP_FREE char *token = load_text(&load, "token", REGISTRATION_TOKEN_MAX);
+	load_number(&load, "number", &number);
+	if (!registration_load_kind(&load, &kind) || !token || number <= 0 || number > UINT32_MAX - 1 ||
+		registrations_find_number(registrations, (uint32_t)number) ||
+		registrations_find(registrations, kind, slice_of(token))) {
 		return false;
 	}
 	uint32_t next = registrations->next_number;
 	registrations->next_number = (uint32_t)number;
-	struct registration *registration = registration_create(registrations, kind, token);
+	struct registration *registration = registration_create(registrations, kind, slice_of(token));
 	registrations->next_number = next > (uint32_t)number ? next : (uint32_t)number + 1;
-	registration_load_rest(registration, json);
+	registration_load_rest(registration, &load);
+	registration_load_description(registration, &load);
 	if (!registration_load_keys(registration, json)) {
 		registration_free(registrations, registration);
 		return false;
 	}
-	registration_load_channel(registrations, registration, json);
-	return true;
+	registration_load_channel(registrations, registration, &load);
+	return !load.is_wrong;
 }
 
 static void registrations_adopt_old(struct registrations *registrations, const json_t *old) {
@@ -181,17 +194,18 @@ static void registrations_adopt_old(struct registrations *registrations, const j
 }
 
 bool registrations_load(struct registrations *registrations, const json_t *json) {
-	const json_t *list = json_object_get(json, "list");
-	int64_t next = 1;
-	bool good = json_is_array(list);
-	(void)json_get_integer(json, "next_number", &next); /* absent: counted anew */
+	const json_t *list = json_object_get(json, "list"), *old = json_object_get(json, "old");
+	struct load load = {.json = json};
+	int64_t next = 0;
+	load_number(&load, "next_number", &next);
+	bool good = json_is_array(list) && json_is_object(old) && next > 0 && next < UINT32_MAX;
 	if (next > 0 && next < UINT32_MAX) {
 		registrations->next_number = (uint32_t)next;
 	}
 	for (size_t i = 0; i < json_array_size(list); i++) {
 		good = registration_load(registrations, json_array_get(list, i)) && good;
 	}
-	registrations_adopt_old(registrations, json_object_get(json, "old"));
+	registrations_adopt_old(registrations, old);
 	/* channels that belong to nobody any more */
 	const struct account *account = NULL;
 	while ((account = accounts_next(registrations->options.accounts, account))) {

@@ -22,7 +22,7 @@ struct registrations {
 	struct hashmap *by_id, *by_number, *jobs_by_id;
 	struct alarm touch, care, flush;
 	uint32_t next_number;
-	bool is_disk_full; /* said once */
+	bool is_disk_full;
 };
 
 struct registration *registration_create(
@@ -35,7 +35,7 @@ struct registration *registration_get(
 void registration_remove(
 	struct registrations *registrations, struct registration *registration, bool by_app);
 void registration_switch(struct registration *registration, struct channel *channel);
-/* A save has ended: logs a disk that refuses, once. */
+/* A save has ended; a failed one is tried again. */
 void registrations_note_saved(struct registrations *registrations, int result);
 
 /* ---- register.c ---- */
@@ -57,4 +57,6 @@ void register_job_move(struct registrations *registrations, struct registration 
 void register_job_stay(struct registrations *registrations, struct registration *registration);
 /* What was asked of another relay is asked of the present one. */
 void register_jobs_move(struct registrations *registrations);
+/* The disk takes what it refused. */
+void register_jobs_save(struct registrations *registrations);
 void register_on_flush(struct alarm *alarm, void *ctx);

@@ -97,7 +97,9 @@ static int control_report_dispatch(sd_bus_message *reply, const struct distribut
 	result = result < 0 ? result : dict_number(reply, "expired", (int64_t)status.expired);
 	result = result < 0 ? result : dict_number(reply, "waiting", status.waiting);
 	result = result < 0 ? result : dict_number(reply, "kept_on_disk", status.journalled);
-	return result < 0 ? result : dict_number(reply, "former_relays", former);
+	result = result < 0 ? result : dict_number(reply, "former_relays", former);
+	return result < 0 ? result
+					  : dict_text(reply, "disk_trouble", distributor_disk_trouble(distributor));
 }
 
 int control_report_status(sd_bus_message *reply, const struct distributor *distributor) {

@@ -80,6 +80,11 @@ static void status_print(const json_t *status) {
 			   " of them kept on disk); see: bellwire apps\n",
 			daemon_number(status, "waiting"), daemon_number(status, "kept_on_disk"));
 	}
+	if (daemon_text(status, "disk_trouble")[0]) {
+		printf("the state directory cannot be written: %s; new apps cannot register until there is "
+			   "room\n",
+			daemon_text(status, "disk_trouble"));
+	}
 	if (daemon_number(status, "former_relays") > 0) {
 		printf(
 			"%" PRId64 " former relay is still drained\n", daemon_number(status, "former_relays"));

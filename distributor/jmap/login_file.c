@@ -21,7 +21,8 @@ static char *login_whose_dup(const struct jmap_config *config) {
 		"%s %s", config->user ? config->user : "", config->session_url ? config->session_url : "");
 }
 
-static bool login_file_is_good(const json_t *json) {
+static bool login_file_is_good(const json_t *json, void *ctx) {
+	(void)ctx;
 	int64_t format = 0;
 	return json_get_integer(json, "format", &format) == JSON_PRESENT && format == LOGIN_FORMAT &&
 		   json_is_string(json_object_get(json, "login"));
@@ -30,8 +31,11 @@ static bool login_file_is_good(const json_t *json) {
 json_t *login_file_read(const struct jmap_login *login) {
 	CLEANUP_FREE char *path = login_path_dup(login);
 	enum state_condition condition;
-	json_t *json = state_read_file(path, login_file_is_good, &condition);
-	if (condition == STATE_LOST || condition == STATE_UNREADABLE) {
+	json_t *json = state_read_file(path, login_file_is_good, NULL, &condition);
+	if (condition == STATE_PARTIAL) {
+		json_decref(steal(&json)); /* of another format, or of nobody */
+	}
+	if (condition == STATE_LOST || condition == STATE_PARTIAL || condition == STATE_UNREADABLE) {
 		log_warn(
 			"what was known of a mail login is lost, it begins anew login=%s", login->config->name);
 	}
@@ -65,7 +69,8 @@ bool login_file_open(struct jmap_login *login, const json_t *saved) {
 	CLEANUP_FREE char *path = login_path_dup(login);
 	CLEANUP_FREE char *whose = login_whose_dup(login->config);
 	struct slice of = {NULL, 0};
-	login->file = state_file_create(login->parts->options.disk, path, login_print_text, login);
+	login->file =
+		state_file_create(login->parts->options.disk, path, true, login_print_text, login);
 	alarm_init(&login->save, login->parts->options.alarms, login_on_save, login);
 	(void)json_get_bool(saved, "paused", &login->is_paused); /* absent: not */
 	if (json_get_string(saved, "login", &of) != JSON_PRESENT || !slice_equals(of, whose)) {

@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 enum {
 	HEARTBEAT_TRIALS = 3, /* in a row, before a value counts as good */
@@ -35,7 +36,7 @@ struct heartbeats {
 	struct list networks; /* struct heartbeat::link, the latest used first */
 	unsigned int count;
 	int64_t written_sec;
-	bool is_changed;
+	bool is_changed, is_failing;
 };
 
 static uint32_t heartbeat_min(uint32_t a, uint32_t b) {
@@ -49,60 +50,78 @@ static uint32_t heartbeat_max(uint32_t a, uint32_t b) {
 /* ---- the file ----------------------------------------------------------------------------------
  */
 
-static uint32_t heartbeat_get_sec(const json_t *object, const char *key) {
+/* False when it is there and cannot be ours. */
+static bool heartbeat_get_sec(const json_t *object, const char *key, uint32_t *out_sec) {
 	int64_t value = 0;
-	bool is_given = json_get_integer(object, key, &value) == JSON_PRESENT;
-	return is_given && value > 0 && value <= HEARTBEAT_DAY_SEC ? (uint32_t)value : 0;
+	enum json_found found = json_get_integer(object, key, &value);
+	if (found == JSON_WRONG_TYPE || value < 0 || value > HEARTBEAT_DAY_SEC) {
+		return false;
+	}
+	*out_sec = (uint32_t)value;
+	return true;
 }
 
-static void heartbeats_add(struct heartbeats *heartbeats, const json_t *item) {
+/* Of the wall clock; what lies in the future is as good as now. */
+static bool heartbeat_get_time(const json_t *object, const char *key, int64_t *out_sec) {
+	int64_t value = 0, now_sec = (int64_t)time(NULL);
+	if (json_get_integer(object, key, &value) == JSON_WRONG_TYPE || value < 0) {
+		return false;
+	}
+	*out_sec = value < now_sec ? value : now_sec;
+	return true;
+}
+
+static bool heartbeats_add(struct heartbeats *heartbeats, const json_t *item) {
 	struct slice key;
 	if (heartbeats->count >= HEARTBEAT_NETWORKS_MAX ||
 		json_get_string(item, "key", &key) != JSON_PRESENT || key.len == 0 ||
 		key.len >= HEARTBEAT_KEY_MAX) {
-		return;
+		return false;
 	}
 	struct heartbeat *heartbeat = mem_zalloc(sizeof *heartbeat);
 	memcpy(heartbeat->key, key.data, key.len);
-	uint32_t cur_sec = heartbeat_get_sec(item, "cur");
-	heartbeat->cur_sec = cur_sec >= HEARTBEAT_FLOOR_SEC ? cur_sec : (uint32_t)HEARTBEAT_START_SEC;
-	heartbeat->good_sec = heartbeat_get_sec(item, "good");
-	heartbeat->bad_sec = heartbeat_get_sec(item, "bad");
-	heartbeat->failed_sec = heartbeat_get_sec(item, "failed");
-	(void)json_get_integer(item, "bad_at", &heartbeat->bad_at_sec); /* absent: 0 */
-	(void)json_get_integer(item, "used_at", &heartbeat->used_at_sec);
+	bool good = heartbeat_get_sec(item, "cur", &heartbeat->cur_sec) &&
+				heartbeat->cur_sec >= HEARTBEAT_FLOOR_SEC;
+	if (!good) {
+		heartbeat->cur_sec = HEARTBEAT_START_SEC;
+	}
+	good = heartbeat_get_sec(item, "good", &heartbeat->good_sec) && good;
+	good = heartbeat_get_sec(item, "bad", &heartbeat->bad_sec) && good;
+	good = heartbeat_get_sec(item, "failed", &heartbeat->failed_sec) && good;
+	good = heartbeat_get_time(item, "bad_at", &heartbeat->bad_at_sec) && good;
+	good = heartbeat_get_time(item, "used_at", &heartbeat->used_at_sec) && good;
 	list_append(&heartbeats->networks, &heartbeat->link);
 	heartbeats->count++;
+	return good;
 }
 
-static void heartbeats_set_aside(const struct heartbeats *heartbeats) {
-	CLEANUP_FREE char *aside = mem_printf("%s.bad", heartbeats->path);
-	log_warn("heartbeat file is damaged, learning anew path=%s kept=%s", heartbeats->path, aside);
-	if (rename(heartbeats->path, aside) < 0) {
-		log_warn("heartbeat file cannot be set aside error=%s", strerror(errno));
-	}
+static void heartbeats_set_aside(const struct heartbeats *heartbeats, bool stays) {
+	CLEANUP_FREE char *aside = NULL;
+	int result = file_set_aside(heartbeats->path, stays, &aside);
+	log_warn("heartbeat file is damaged, the rest is learned anew path=%s kept=%s",
+		heartbeats->path, result < 0 ? strerror(-result) : aside);
 }
 
 static void heartbeats_read(struct heartbeats *heartbeats) {
 	CLEANUP_FREE char *data = NULL;
 	size_t bytes = 0;
-	int result = file_read(heartbeats->path, HEARTBEAT_FILE_MAX, &data, &bytes);
+	int result = file_read_own(heartbeats->path, HEARTBEAT_FILE_MAX, &data, &bytes);
 	if (result == -ENOENT) {
 		return;
 	}
 	json_t *root = result == 0 ? json_parse((struct slice){data, bytes}) : NULL;
 	json_t *networks = json_object_get(root, "networks");
-	if (!json_is_array(networks)) {
-		json_decref(root);
-		heartbeats_set_aside(heartbeats);
-		return;
-	}
+	bool is_usable = json_is_array(networks), good = is_usable;
 	size_t i;
 	json_t *item;
 	json_array_foreach(networks, i, item) {
-		heartbeats_add(heartbeats, item);
+		good = heartbeats_add(heartbeats, item) && good;
 	}
 	json_decref(root);
+	if (!good) {
+		heartbeats_set_aside(heartbeats, is_usable);
+		heartbeats->is_changed = true; /* written anew, at the end at the latest */
+	}
 }
 
 static void heartbeats_write(struct heartbeats *heartbeats) {
@@ -125,10 +144,11 @@ static void heartbeats_write(struct heartbeats *heartbeats) {
 	CLEANUP_FREE char *text = root ? json_dumps(root, JSON_INDENT(1)) : NULL;
 	json_decref(root);
 	int result = text ? file_replace(heartbeats->path, text, strlen(text), 0600) : -EINVAL;
-	if (result < 0) {
+	if (result < 0 && !heartbeats->is_failing) { /* said once */
 		log_warn("heartbeat file cannot be written path=%s error=%s", heartbeats->path,
 			strerror(-result));
 	}
+	heartbeats->is_failing = result < 0;
 	heartbeats->is_changed = false;
 }
 

@@ -21,7 +21,7 @@ enum {
 };
 
 struct heartbeats;
-/* Reads path (NULL: nothing is kept); a damaged file is set aside as PATH.bad and logged. */
+/* Reads path (NULL: nothing is kept); a damaged file is set aside and logged. */
 struct heartbeats *heartbeats_open(const char *path);
 void heartbeats_close(struct heartbeats *heartbeats); /* writes what changed */
 

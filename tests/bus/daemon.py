@@ -21,6 +21,7 @@ class Daemon:
         self.state_dir = session.directory / "state-of-daemon"
         self.flags = {"relay": f"ws://127.0.0.1:{server.port}/", "state_dir": self.state_dir, "log_level": "debug"}
         self.flags.update(flags)
+        self.wrapper = []  # words before the program: who runs it, and how
         self.process = None
         self.starts = 0
         self.watcher = session.connect()
@@ -33,7 +34,7 @@ class Daemon:
                 words += [f"--{name.replace('_', '-')}", str(value)]
         log = self.session.directory / f"daemon-{self.starts}.log"
         # the name of the relay's program is no setting of ours
-        self.process = Process(["env", "-u", "BELLWIRE_RELAY", *words], log, self.session.env)
+        self.process = Process(["env", "-u", "BELLWIRE_RELAY", *self.wrapper, *words], log, self.session.env)
         wait_until(self.is_there, 20, "the daemon's name")
         return self
 
@@ -87,13 +88,17 @@ class Daemon:
     def push(self, endpoint, body=b"hello", **headers):
         return self.relay.push(endpoint, body, **headers)
 
-    def wait_acknowledged(self, count, timeout=20):
+    def wait_acknowledged_only(self, count, timeout=20):
+        """Until the relay has heard that so many messages were taken."""
+        self.wait_acknowledged(count, timeout, queued=None)
+
+    def wait_acknowledged(self, count, timeout=20, queued=0):
         """Until the relay has heard that so many messages were taken, and keeps none."""
 
         def done():
             metrics = self.relay.metrics()
             delivered = metrics["bellwire_messages_delivered_total"]
-            return delivered >= count and metrics["bellwire_messages_queued"] == 0
+            return delivered >= count and queued in (None, metrics["bellwire_messages_queued"])
 
         try:
             wait_until(done, timeout, f"{count} acknowledgements")

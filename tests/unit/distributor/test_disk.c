@@ -62,7 +62,7 @@ static void assert_content(const struct fixture *f, const char *content) {
 
 static void one_that_is_released_has_its_last_save(void **state) {
 	struct fixture *f = *state;
-	struct state_file *file = state_file_create(f->disk, f->path, print, f);
+	struct state_file *file = state_file_create(f->disk, f->path, true, print, f);
 	f->value = 1;
 	state_file_save(file, NULL, NULL); /* begins at once */
 	f->value = 2;
@@ -78,7 +78,7 @@ static void one_that_is_released_has_its_last_save(void **state) {
 
 static void one_that_is_released_at_rest_writes_nothing(void **state) {
 	struct fixture *f = *state;
-	state_file_release(state_file_create(f->disk, f->path, print, f));
+	state_file_release(state_file_create(f->disk, f->path, true, print, f));
 	disk_close(f->disk);
 	f->disk = NULL;
 	assert_int_equal(f->printed, 0);
@@ -87,7 +87,7 @@ static void one_that_is_released_at_rest_writes_nothing(void **state) {
 
 static void removal_follows_the_last_save(void **state) {
 	struct fixture *f = *state;
-	struct state_file *file = state_file_create(f->disk, f->path, print, f);
+	struct state_file *file = state_file_create(f->disk, f->path, true, print, f);
 	state_file_save(file, NULL, NULL);
 	state_file_save(file, NULL, NULL);
 	state_file_release(file);

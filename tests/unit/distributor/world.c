@@ -143,7 +143,7 @@ static const struct registrations_events world_registrations_events = {
 
 static void world_load(struct world *world) {
 	enum state_condition condition;
-	json_t *json = state_read(world->dir, &condition);
+	json_t *json = state_read(world->dir, NULL, NULL, &condition);
 	if (json) {
 		assert_true(accounts_load(world->accounts, json_object_get(json, "accounts")));
 		assert_true(
@@ -161,7 +161,7 @@ void world_open(struct world *world, const char *dir) {
 	world->alarms = alarms_create(world->loop);
 	world->disk = disk_open(world->loop);
 	char *path = state_path(world->dir);
-	world->file = state_file_create(world->disk, path, world_print, world);
+	world->file = state_file_create(world->disk, path, true, world_print, world);
 	free(path);
 	struct accounts_options accounts = {
 		.link = {.loop = world->loop, .alarms = world->alarms},
