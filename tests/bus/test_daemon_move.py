@@ -2,7 +2,9 @@
 """`bellwire move` between two real relays: apps hear of new endpoints alone, and no push is lost, whatever fails."""
 
 import pytest
+from harness.certificates import make_certificate
 from harness.process import free_port, wait_until
+from harness.relay import Relay
 from session import SUCCEEDED
 
 SERVICE = "org.example.App"
@@ -206,6 +208,36 @@ def test_a_relay_that_is_none(daemon, relay, caller, app):
     wait_bodies(app, b"old", b"back")
     wait_until(lambda: daemon.status()["state"] == "up", 20, "the link")
     assert [event["endpoint"] for event in app.events("NewEndpoint")] == [old]
+
+
+@pytest.fixture
+def secure(tmp_path):
+    """Two relays with TLS, and the certificate that both have."""
+    cert, key = make_certificate(tmp_path, 1)
+    relays = []
+    for name in ("one", "two"):
+        (tmp_path / name).mkdir()
+        port, plain = free_port(), free_port()
+        listen = [f"127.0.0.1:{plain}", f"tls:127.0.0.1:{port}"]
+        relays.append(Relay("memory:", tmp_path / name, port=plain, listen=listen, tls_cert=cert, tls_key=key))
+        relays[-1].wss = f"wss://localhost:{port}/"
+    yield relays, cert
+    for instance in relays:
+        instance.finish()
+
+
+def test_between_relays_with_certificates(secure, start_daemon, caller, app):
+    """Both links live at the end, and the sanitizer finds nothing left over."""
+    (one, two), trusted = secure
+    daemon = start_daemon(relay=one.wss, ca_file=trusted)
+    old = registered(caller, app)
+    daemon.manage("Move", "s", two.wss)
+    new = endpoint_at(app, two)
+    one.push(old, b"old")
+    two.push(new, b"new")
+    wait_bodies(app, b"old", b"new")
+    wait_drained(daemon, one, two)
+    daemon.stop()
 
 
 def test_killed_again_and_again(daemon, relay, other, caller, app):

@@ -265,7 +265,7 @@ static void a_move_taken_back_leaves_no_trace(void **state) {
 	(void)state;
 	struct world world;
 	char *error = NULL, old[200];
-	struct link *link = world_begin(&world);
+	(void)world_begin(&world);
 	const struct registration *registration = world_add_app(&world, "T", "org.app");
 	(void)snprintf(old, sizeof old, "%s", registration->endpoint);
 	struct account *other = accounts_move(world.accounts, WORLD_OTHER, &error);
@@ -296,7 +296,7 @@ static void another_key_ends_a_move_under_way(void **state) {
 	struct world world;
 	struct world_answer answer;
 	char *error = NULL;
-	struct link *link = world_begin(&world);
+	(void)world_begin(&world);
 	(void)world_add_app(&world, "T", "org.app");
 	assert_non_null(accounts_move(world.accounts, WORLD_OTHER, &error));
 	registrations_move(world.registrations); /* waits for the other relay */
