@@ -15,14 +15,15 @@ enum { HEARTBEAT_SEC = 10, WORDS_MAX = 80 };
 
 /* One command under way. hiredis calls back for it exactly once. */
 struct redis_op {
-	struct store_later_item later;
-	struct list link;
+	struct store_later_item later; /* its link also serves redis_conn::repeats and held */
+	struct list link; /* redis_conn::ops */
 	struct redis_conn *conn; /* NULL: ended already, only waits for hiredis to let go of it */
 	redis_replied_fn *replied;
 	void *ctx;
 	ev_tstamp deadline;
 	int script; /* -1: a plain command */
 	bool was_repeated;
+	bool is_sent; /* hiredis has it */
 	size_t len;
 	char bytes[]; /* in RESP */
 };
@@ -84,15 +85,6 @@ static void redis_op_run_later(struct store_later_item *item) {
 	free(op);
 }
 
-static void conn_on_reloaded(redisAsyncContext *ac, void *r, void *script) {
-	struct redis_link *link = ac->data;
-	(void)r; /* if it failed, so does the command behind it, and says why */
-	if (link) {
-		size_t name = (size_t)((const struct redis_script *)script - redis_scripts);
-		redis_conn_of_commands(link)->is_reloading[name] = false;
-	}
-}
-
 int redis_conn_load_script(struct redis_conn *conn, size_t script, redisCallbackFn *replied) {
 	const char *words[] = {"SCRIPT", "LOAD", redis_scripts[script].text};
 	const size_t lens[] = {6, 4, strlen(redis_scripts[script].text)};
@@ -102,57 +94,105 @@ int redis_conn_load_script(struct redis_conn *conn, size_t script, redisCallback
 
 static void conn_on_reply(redisAsyncContext *ac, void *r, void *privdata);
 
-/* Redis has forgotten the script: loads it and sends the command once more. */
-static bool redis_op_repeat(struct redis_op *op) {
-	struct redis_conn *conn = op->conn;
-	size_t script = (size_t)op->script;
-	if (op->was_repeated || !conn->commands.ac) {
-		return false;
+/* Without a link it ends, from the loop. */
+static void redis_op_send(struct redis_conn *conn, struct redis_op *op) {
+	op->is_sent = conn->commands.state == REDIS_LINK_READY &&
+				  redisAsyncFormattedCommand(
+					  conn->commands.ac, conn_on_reply, op, op->bytes, op->len) == REDIS_OK;
+	if (op->is_sent) {
+		conn->sent++;
+	} else {
+		store_later_add(&conn->later, &op->later, redis_op_run_later);
 	}
-	op->was_repeated = true;
-	if (!conn->is_reloading[script]) {
-		if (redis_conn_load_script(conn, script, conn_on_reloaded) != REDIS_OK) {
-			return false;
-		}
-		conn->is_reloading[script] = true;
-	}
-	return redisAsyncFormattedCommand(conn->commands.ac, conn_on_reply, op, op->bytes, op->len) ==
-		   REDIS_OK;
 }
 
-static void conn_on_reply(redisAsyncContext *ac, void *r, void *privdata) {
+/* ---- scripts that Redis has forgotten -----------------------------------------------------------
+ * It forgets all of them at once, and then refuses what is on its way. To keep the order, nothing
+ * new is sent until all that is known; then the refused go once more, and behind them the new. */
+
+static bool conn_holds(const struct redis_conn *conn) {
+	return !list_is_empty(&conn->repeats);
+}
+
+static void redis_op_repeat(struct redis_op *op) {
+	op->was_repeated = true;
+	list_init(&op->later.link);
+	list_append(&op->conn->repeats, &op->later.link);
+}
+
+static void conn_send_all(struct redis_conn *conn, struct list *ops) {
+	struct list taken;
+	list_init(&taken);
+	list_splice(&taken, ops);
+	for (struct redis_op *op; (op = list_first(&taken, struct redis_op, later.link));) {
+		list_remove(&op->later.link);
+		redis_op_send(conn, op);
+	}
+}
+
+static void conn_repeat(struct redis_conn *conn) {
+	for (size_t i = 0; i < REDIS_SCRIPT_COUNT && conn->commands.state == REDIS_LINK_READY; i++) {
+		/* if it fails, so does what is sent behind it, and says why */
+		(void)redis_conn_load_script(conn, i, NULL);
+	}
+	conn_send_all(conn, &conn->repeats);
+	conn_send_all(conn, &conn->held);
+}
+
+/* ---- replies ---- */
+
+/* NULL for a refusal, which is logged. */
+static const redisReply *conn_judge(
+	struct redis_conn *conn, redisAsyncContext *ac, const redisReply *reply) {
+	if (!reply || reply->type != REDIS_REPLY_ERROR) {
+		return reply;
+	}
+	enum redis_trouble_kind kind = redis_trouble_of(reply->str);
+	redis_trouble_log(&conn->trouble, kind, reply->str, ev_now(conn->options.loop));
+	if (kind == REDIS_TROUBLE_READONLY && conn->commands.ac == ac) {
+		/* The master is elsewhere now; its name may lead there. */
+		redis_link_drop(&conn->commands, "it is a read-only replica");
+	}
+	return NULL;
+}
+
+static bool redis_op_may_repeat(const struct redis_op *op, const redisReply *reply) {
+	return reply && reply->type == REDIS_REPLY_ERROR && op->script >= 0 && !op->was_repeated &&
+		   redis_trouble_of(reply->str) == REDIS_TROUBLE_NOSCRIPT;
+}
+
+static void conn_on_reply(redisAsyncContext *ac, void *reply, void *privdata) {
 	struct redis_op *op = privdata;
 	struct redis_conn *conn = op->conn;
-	const redisReply *reply = r;
 	if (!conn) {
 		free(op);
 		return;
 	}
-	if (reply && reply->type == REDIS_REPLY_ERROR) {
-		enum redis_trouble_kind kind = redis_trouble_of(reply->str);
-		if (kind == REDIS_TROUBLE_NOSCRIPT && op->script >= 0 && redis_op_repeat(op)) {
-			return;
-		}
-		redis_trouble_log(&conn->trouble, kind, reply->str, ev_now(conn->options.loop));
-		if (kind == REDIS_TROUBLE_READONLY && conn->commands.ac == ac) {
-			/* The master is elsewhere now; its name may lead there. */
-			redis_link_drop(&conn->commands, "it is a read-only replica");
-		}
-		reply = NULL;
+	op->is_sent = false;
+	conn->sent--;
+	bool is_repeated = redis_op_may_repeat(op, reply);
+	if (is_repeated) {
+		redis_op_repeat(op);
+	} else {
+		reply = (void *)(uintptr_t)conn_judge(conn, ac, reply);
 	}
-	redis_op_end(op, reply);
-	free(op);
+	if (conn->sent == 0 && conn_holds(conn)) {
+		conn_repeat(conn);
+	}
+	if (!is_repeated) {
+		redis_op_end(op, reply);
+		free(op);
+	}
 }
 
 static void conn_send(struct redis_conn *conn, struct redis_op *op) {
-	if (conn->commands.state != REDIS_LINK_READY ||
-		redisAsyncFormattedCommand(conn->commands.ac, conn_on_reply, op, op->bytes, op->len) !=
-			REDIS_OK) {
-		list_append(&conn->ops, &op->link);
-		store_later_add(&conn->later, &op->later, redis_op_run_later);
-		return;
-	}
 	list_append(&conn->ops, &op->link);
+	if (conn_holds(conn)) {
+		list_init(&op->later.link);
+		list_append(&conn->held, &op->later.link);
+	} else {
+		redis_op_send(conn, op);
+	}
 	if (!ev_is_active(&conn->deadline)) {
 		ev_timer_set(&conn->deadline, op->deadline - ev_now(conn->options.loop), 0);
 		ev_timer_start(conn->options.loop, &conn->deadline);
@@ -302,6 +342,8 @@ struct redis_conn *redis_conn_create(struct redis_conn_options *take_options, ch
 	struct ev_loop *loop = conn->options.loop;
 	conn->channel = mem_strdup(conn->options.channel);
 	list_init(&conn->ops);
+	list_init(&conn->repeats);
+	list_init(&conn->held);
 	store_later_init(&conn->later, loop);
 	ev_timer_init(&conn->deadline, conn_on_deadline, 0, 0);
 	ev_timer_init(&conn->heartbeat, conn_on_heartbeat, HEARTBEAT_SEC, HEARTBEAT_SEC);
@@ -330,12 +372,12 @@ void redis_conn_destroy(struct redis_conn *conn) {
 	ev_timer_stop(conn->options.loop, &conn->heartbeat);
 	conn->commands.state = REDIS_LINK_DOWN; /* what the callbacks below send ends at once */
 	for (struct redis_op *op; (op = list_first(&conn->ops, struct redis_op, link));) {
-		bool is_later = op->later.run != NULL;
-		if (is_later) {
+		bool is_ours = !op->is_sent;
+		if (is_ours) {
 			list_remove(&op->later.link);
 		}
 		redis_op_end(op, NULL);
-		if (is_later) {
+		if (is_ours) {
 			free(op);
 		}
 	}

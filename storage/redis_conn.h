@@ -3,8 +3,9 @@
  * The link to one Redis server: a connection for commands and scripts, and one that listens on a
  * channel. Both connect by themselves, again and again with growing pauses. Every command ends
  * exactly once within STORE_DEADLINE_MS: with its reply, or with NULL when Redis is away, stalls or
- * refuses; what it refuses and the cure is logged here, at most twice a minute. A script that Redis
- * has forgotten is loaded again and the command repeated.
+ * refuses; what it refuses and the cure is logged here, at most twice a minute. Commands run in the
+ * order of their calls. When Redis has forgotten the scripts they are loaded again and what it
+ * refused is repeated, in order too.
  */
 #pragma once
 #include "common/slice.h"

@@ -17,6 +17,9 @@ struct redis_conn {
 	struct redis_link commands, listening;
 	char *channel;
 	struct list ops; /* struct redis_op::link, earliest deadline first */
+	size_t sent; /* of them, not answered yet */
+	struct list repeats; /* struct redis_op::later, refused for want of their script */
+	struct list held; /* … and what came behind them; empty without repeats */
 	ev_timer deadline; /* runs while there are ops */
 	ev_timer heartbeat;
 	bool has_heard; /* since the last heartbeat was sent */
@@ -28,7 +31,6 @@ struct redis_conn {
 	char *reason;
 	bool was_usable; /* once at least */
 	bool was_lost; /* on_lost is due when both links are back */
-	bool is_reloading[REDIS_SCRIPT_COUNT];
 	char sha[REDIS_SCRIPT_COUNT][REDIS_SHA_LEN + 1];
 	struct redis_tls *tls;
 };

@@ -135,7 +135,6 @@ void redis_setup_commands(struct redis_link *link) {
 	const struct redis_url *url = &conn->options.url;
 	bool is_fine = true;
 	redis_setup_forget_settings(conn);
-	memset(conn->is_reloading, 0, sizeof conn->is_reloading);
 	conn->setup_pending = 1 + SETTINGS_COUNT + REDIS_SCRIPT_COUNT;
 	if (url->password) {
 		conn->setup_pending++;

@@ -456,6 +456,71 @@ static void scripts_flushed_under_load(void **state) {
 	node_close(&node);
 }
 
+/* Redis is stopped with many puts in its socket, and is told to forget behind the first of them;
+ * more puts come between its refusals. */
+static void scripts_flushed_while_more_comes(void **state) {
+	(void)state;
+	enum { STOPPED = 300, LATER = 700, COUNT = STOPPED + LATER };
+	static struct store_put_result results[COUNT];
+	struct node node;
+	node_open(&node, server.url, 1);
+	assert_int_equal(subscribe(&node), STORE_OK);
+	redisContext *other = redisConnectUnix(server.socket);
+	assert_true(other && !other->err);
+	const struct store_put what = put_of("x", 60);
+	for (int round = 0; round < 5; round++) {
+		int is_written = 0;
+		assert_int_equal(kill(server.pid, SIGSTOP), 0);
+		for (int i = 0; i < COUNT; i++) {
+			pending++;
+			store_put(node.store, &what, on_put, &results[i]);
+			if (i >= STOPPED) {
+				ev_run(test_loop, EVRUN_NOWAIT);
+			} else if (i == STOPPED - 1) {
+				ev_run(test_loop, EVRUN_NOWAIT);
+				assert_int_equal(redisAppendCommand(other, "SCRIPT FLUSH"), REDIS_OK);
+				assert_int_equal(redisBufferWrite(other, &is_written), REDIS_OK);
+				assert_int_equal(kill(server.pid, SIGCONT), 0);
+			}
+		}
+		LOOP_UNTIL(pending == 0);
+		redisReply *reply = NULL;
+		assert_int_equal(redisGetReply(other, (void **)&reply), REDIS_OK);
+		freeReplyObject(reply);
+		for (int i = 0; i < COUNT; i++) {
+			assert_int_equal(results[i].outcome, STORE_OK);
+			assert_true(i == 0 || message_id_compare(results[i - 1].id, results[i].id) < 0);
+		}
+	}
+	redisFree(other);
+	node_close(&node);
+}
+
+/* The connection goes while refused commands wait to be repeated: each ends, once. */
+static void scripts_flushed_and_connection_lost(void **state) {
+	(void)state;
+	struct store_put_result results[BURST];
+	const struct store_put what = put_of("x", 60);
+	struct node node;
+	node_open(&node, server.url, 1);
+	assert_int_equal(subscribe(&node), STORE_OK);
+	for (int round = 0; round < 5; round++) {
+		(void)redis_server_command(&server, "SCRIPT FLUSH");
+		for (int i = 0; i < BURST; i++) {
+			pending++;
+			store_put(node.store, &what, on_put, &results[i]);
+			if (i == BURST / 2) {
+				ev_run(test_loop, EVRUN_NOWAIT);
+				(void)redis_server_command(&server, "CLIENT KILL SKIPME yes");
+			}
+		}
+		LOOP_UNTIL(pending == 0);
+		LOOP_UNTIL(node.lost == round + 1 && store_is_available(node.store));
+	}
+	recover(&node);
+	node_close(&node);
+}
+
 /* ---- several nodes
  * ------------------------------------------------------------------------------- */
 
@@ -728,6 +793,8 @@ int main(void) {
 		ON_SERVER(wrong_password),
 		ON_SERVER(user_with_few_rights),
 		ON_SERVER(scripts_flushed_under_load),
+		ON_SERVER(scripts_flushed_while_more_comes),
+		ON_SERVER(scripts_flushed_and_connection_lost),
 		ON_SERVER(nodes_wake_each_other),
 		ON_SERVER(replicas_are_waited_for),
 		ON_SERVER(vanished_queue_is_missed),
