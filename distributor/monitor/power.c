@@ -15,6 +15,7 @@ enum {
 	POWER_AWAY_MS = 60000, /* so long a restart may take before other sources are asked */
 	POWER_POLL_MS =
 		15 * 60 * 1000, /* of the battery's charge, while it is in use or UPower missing */
+	POWER_START_MS = 5000, /* what is known of the network only now was so before */
 };
 
 struct power {
@@ -33,6 +34,8 @@ struct power {
 	bool is_logind_known, is_external; /* logind's OnExternalPower */
 	bool had_upower, had_profiles; /* heard of, and not yet given up */
 	bool has_battery;
+	bool was_metered; /* ever */
+	int64_t opened_ms; /* boot clock */
 };
 
 static void power_tell(struct power *power) {
@@ -218,6 +221,7 @@ struct power *power_open(const struct power_options *options) {
 	power->changed = options->changed;
 	power->ctx = options->ctx;
 	power->state.on_mains = true;
+	power->opened_ms = clock_boot_ms();
 	alarm_init(&power->settle, options->alarms, power_on_settle, power);
 	alarm_init(&power->tighten, options->alarms, power_on_tighten, power);
 	alarm_init(&power->away, options->alarms, power_on_away, power);
@@ -259,8 +263,13 @@ void power_look(struct power *power) {
 }
 
 void power_set_metered(struct power *power, bool is_metered) {
+	bool is_late =
+		is_metered && !power->was_metered && clock_boot_ms() - power->opened_ms < POWER_START_MS;
+	power->was_metered |= is_metered;
 	power->state.is_metered = is_metered;
-	if (power->policy.is_started) {
+	if (power->policy.is_started && is_late) {
+		power_tell(power); /* it does not tighten, it was so from the start */
+	} else if (power->policy.is_started) {
 		power_judge(power);
 	}
 }
