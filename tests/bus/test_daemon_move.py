@@ -4,7 +4,7 @@
 import pytest
 from harness.certificates import make_certificate
 from harness.process import free_port, wait_until
-from harness.relay import Relay
+from secure import secure_relay
 from session import SUCCEEDED
 
 SERVICE = "org.example.App"
@@ -212,24 +212,18 @@ def test_a_relay_that_is_none(daemon, relay, caller, app):
 
 @pytest.fixture
 def secure(tmp_path):
-    """Two relays with TLS, and the certificate that both have."""
-    cert, key = make_certificate(tmp_path, 1)
-    relays = []
-    for name in ("one", "two"):
-        (tmp_path / name).mkdir()
-        port, plain = free_port(), free_port()
-        listen = [f"127.0.0.1:{plain}", f"tls:127.0.0.1:{port}"]
-        relays.append(Relay("memory:", tmp_path / name, port=plain, listen=listen, tls_cert=cert, tls_key=key))
-        relays[-1].wss = f"wss://localhost:{port}/"
-    yield relays, cert
+    """Two relays with TLS and one certificate."""
+    certificate = make_certificate(tmp_path, 1)
+    relays = [secure_relay(tmp_path / name, certificate) for name in ("one", "two")]
+    yield relays
     for instance in relays:
         instance.finish()
 
 
 def test_between_relays_with_certificates(secure, start_daemon, caller, app):
     """Both links live at the end, and the sanitizer finds nothing left over."""
-    (one, two), trusted = secure
-    daemon = start_daemon(relay=one.wss, ca_file=trusted)
+    one, two = secure
+    daemon = start_daemon(relay=one.wss, ca_file=one.cert)
     old = registered(caller, app)
     daemon.manage("Move", "s", two.wss)
     new = endpoint_at(app, two)

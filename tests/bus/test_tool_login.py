@@ -8,8 +8,8 @@ import pytest
 from daemon import BINARY
 from harness.certificates import make_certificate
 from harness.process import free_port, wait_until
-from harness.relay import Relay
 from harness.tool import run_tool
+from secure import secure_relay
 
 BEFORE = """\
 ; my laptop
@@ -84,14 +84,7 @@ def test_a_relay_that_cannot_be_reached_is_not_written(session, tmp_path):
 
 @pytest.fixture
 def private_relay(tmp_path):
-    """Its certificate is its own; it has a TLS port beside the plain one."""
-    directory = tmp_path / "private-relay"
-    directory.mkdir()
-    cert, key = make_certificate(directory, 1)
-    port, plain = free_port(), free_port()
-    listen = [f"127.0.0.1:{plain}", f"tls:127.0.0.1:{port}"]
-    instance = Relay("memory:", directory, port=plain, listen=listen, tls_cert=cert, tls_key=key)
-    instance.url, instance.cert = f"wss://localhost:{port}/", cert
+    instance = secure_relay(tmp_path / "private-relay", make_certificate(tmp_path, 1))
     yield instance
     instance.finish()
 
@@ -104,7 +97,7 @@ def lines_of(config, name):
 def test_whom_to_trust_is_written(session, private_relay, tmp_path, text):
     config = tmp_path / "distributor.conf"
     config.write_text(text)
-    url, trusted = private_relay.url, f"ca_file = {private_relay.cert}"
+    url, trusted = private_relay.wss, f"ca_file = {private_relay.cert}"
     words = ["--config", config]
     if "/nowhere" not in text:
         done = login(session, url, *words)
@@ -137,33 +130,22 @@ def test_mail_logins_are_left_alone(session, tmp_path):
     settings_of(config)
 
 
-def test_mail_logins_are_left_alone(session, tmp_path):
-    config = tmp_path / "distributor.conf"
-    mail = f"[jmap work]\nuser = ann@example.org\ninsecure = off\nca_file = {tmp_path}/mail.pem\n"
-    (tmp_path / "mail.pem").write_text("")
-    config.write_text(mail)
-    done = login(session, "ws://push.example/", "--config", config, "--insecure", "--no-check")
-    assert done.returncode == 0, done.stderr
-    assert config.read_text() == f"[distributor]\nrelay = ws://push.example/\ninsecure = on\n\n{mail}"
-    settings_of(config)
-
-
 def test_certificates_that_are_none_are_refused(session, private_relay, tmp_path):
     config = tmp_path / "distributor.conf"
     (tmp_path / "empty.pem").write_text("")
     for name, words in (("empty.pem", "no certificates"), ("absent.pem", "No such file")):
-        done = login(session, private_relay.url, "--config", config, "--ca", tmp_path / name)
+        done = login(session, private_relay.wss, "--config", config, "--ca", tmp_path / name)
         assert done.returncode == 1 and words in done.stderr, done
         assert not config.exists()
 
 
 def test_a_daemon_trusts_after_its_restart(session, private_relay, start_daemon):
     daemon = start_daemon(relay=None)
-    done = login(session, private_relay.url, "--ca", private_relay.cert)
+    done = login(session, private_relay.wss, "--ca", private_relay.cert)
     assert done.returncode == 0 and "restart" in done.stderr, done
     daemon.restart()
     wait_until(lambda: daemon.status()["state"] == "up", 20, "the link")
-    done = login(session, private_relay.url)
+    done = login(session, private_relay.wss)
     assert done.returncode == 0 and "restart" not in done.stderr, done
 
 
