@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The resolver library blocks, so it does so in a thread, which may outlive whoever asked. */
 #include "distributor/jmap/srv.h"
+#include "common/cleanup.h"
 #include "common/log.h"
 #include "common/mem.h"
 #include <arpa/nameser.h>
@@ -40,6 +41,7 @@ static void srv_consider(
 	const ns_msg *message, const ns_rr *record, struct srv_result *result, unsigned *best) {
 	const unsigned char *data = ns_rr_rdata(*record);
 	char host[NS_MAXDNAME];
+	struct url url;
 	if (ns_rr_type(*record) != ns_t_srv || ns_rr_rdlen(*record) <= SRV_FIXED_BYTES) {
 		return;
 	}
@@ -50,28 +52,42 @@ static void srv_consider(
 		port == 0 || priority >= *best) {
 		return;
 	}
+	/* any bytes may stand in a name */
+	CLEANUP_FREE char *place = mem_printf("https://%s:%u/", host, port);
+	if (!url_parse(slice_of(place), &url) || strcasecmp(url.host, host) != 0) {
+		return;
+	}
 	*best = priority;
 	result->is_found = true;
 	result->port = (uint16_t)port;
-	memcpy(result->host, host, strlen(host) + 1);
+	memcpy(result->host, url.host, strlen(url.host) + 1);
+}
+
+void srv_read(struct slice answer, struct srv_result *out_result) {
+	ns_msg message;
+	ns_rr record;
+	unsigned best = UINT16_MAX + 1U;
+	*out_result = (struct srv_result){0};
+	if (answer.len > SRV_ANSWER_MAX ||
+		ns_initparse((const unsigned char *)answer.data, (int)answer.len, &message) != 0) {
+		return;
+	}
+	for (int i = 0; i < ns_msg_count(message, ns_s_an); i++) {
+		if (ns_parserr(&message, ns_s_an, i, &record) == 0) {
+			srv_consider(&message, &record, out_result, &best);
+		}
+	}
 }
 
 static void srv_ask(const char *name, struct srv_result *result) {
 	unsigned char answer[SRV_ANSWER_MAX];
 	struct __res_state state = {0};
-	ns_msg message;
-	ns_rr record;
-	unsigned best = UINT16_MAX + 1U;
 	if (res_ninit(&state) != 0) {
 		return;
 	}
 	int bytes = res_nquery(&state, name, ns_c_in, ns_t_srv, answer, sizeof answer);
-	if (bytes > 0 && bytes <= (int)sizeof answer && ns_initparse(answer, bytes, &message) == 0) {
-		for (int i = 0; i < ns_msg_count(message, ns_s_an); i++) {
-			if (ns_parserr(&message, ns_s_an, i, &record) == 0) {
-				srv_consider(&message, &record, result, &best);
-			}
-		}
+	if (bytes > 0 && bytes <= (int)sizeof answer) {
+		srv_read((struct slice){(const char *)answer, (size_t)bytes}, result);
 	}
 	res_nclose(&state);
 }
