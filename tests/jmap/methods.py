@@ -84,7 +84,9 @@ def core_echo(server, login, arguments):
 
 
 def mailbox_get(server, login, arguments):
-    account = account_of(login, arguments)
+    account, ids = account_of(login, arguments), arguments.get("ids")
+    if len(account.mailboxes if ids is None else ids) > server.max_objects:
+        raise MethodError("requestTooLarge")
     return get(account, "Mailbox", arguments, {i: account.mailbox(i) for i in account.mailboxes})
 
 
