@@ -90,6 +90,17 @@ static bool account_is_needed(const struct account *account) {
 	return false;
 }
 
+/* Does anybody know an endpoint of it? */
+static bool account_has_told(const struct account *account) {
+	const struct channel *channel;
+	LIST_FOREACH (channel, &account->channels, link) {
+		if (channel->use == CHANNEL_USED || channel->use == CHANNEL_OLD) {
+			return true;
+		}
+	}
+	return false;
+}
+
 /* One that is being left goes when no channel is left, or its time is over. */
 static bool account_is_done(const struct account *account) {
 	return account->leave_ms > 0 &&
@@ -111,7 +122,7 @@ static void account_on_greeted(const struct link_greeting *greeting, void *ctx) 
 	struct account *account = ctx;
 	const struct accounts_options *options = &account->accounts->options;
 	bool is_other = !account->uaid || strcmp(account->uaid, greeting->uaid) != 0;
-	bool forgotten = is_other && account_is_needed(account);
+	bool forgotten = is_other && account_has_told(account);
 	if (is_other) {
 		free(account->uaid);
 		account->uaid = mem_strdup(greeting->uaid);

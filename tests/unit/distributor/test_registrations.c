@@ -233,6 +233,22 @@ static void a_forgotten_device_makes_all_anew(void **state) {
 	world_end(&world);
 }
 
+static void a_first_greeting_forgets_nothing(void **state) {
+	(void)state;
+	struct world world;
+	struct world_answer answer;
+	char *error = NULL;
+	world_open(&world, NULL);
+	assert_non_null(accounts_move(world.accounts, WORLD_RELAY, &error));
+	world_register(&world, REGISTRATION_HOOK, "H", "H", NULL, &answer); /* asked before it is up */
+	fake_link_greet(fake_link_find(WORLD_RELAY), WORLD_UAID, 0);
+	(void)fake_link_answer_all(fake_link_find(WORLD_RELAY));
+	WORLD_WAIT(&world, answer.is_done);
+	assert_int_equal(answer.outcome, REGISTER_OK);
+	assert_int_equal(world.resyncs, 0);
+	world_end(&world);
+}
+
 static void a_move_keeps_the_old_relay_for_a_week(void **state) {
 	(void)state;
 	struct world world;
@@ -352,6 +368,7 @@ int main(void) {
 		cmocka_unit_test(a_refusal_is_told),
 		cmocka_unit_test(everything_survives_a_restart),
 		cmocka_unit_test(a_forgotten_device_makes_all_anew),
+		cmocka_unit_test(a_first_greeting_forgets_nothing),
 		cmocka_unit_test(a_move_keeps_the_old_relay_for_a_week),
 		cmocka_unit_test(a_move_taken_back_leaves_no_trace),
 		cmocka_unit_test(another_spelling_is_no_other_relay),
