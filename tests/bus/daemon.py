@@ -15,8 +15,11 @@ BINARY = os.environ.get("BELLWIRE_DISTRIBUTOR") or str(REPOSITORY / "build/dev/b
 
 
 class Daemon:
-    def __init__(self, session, server, flags):
+    """clock: the daemon's own (harness.clock), or None."""
+
+    def __init__(self, session, server, flags, clock=None):
         self.session = session
+        self.clock = clock
         self.relay = server
         self.state_dir = session.directory / "state-of-daemon"
         self.flags = {"relay": f"ws://127.0.0.1:{server.port}/", "state_dir": self.state_dir, "log_level": "debug"}
@@ -33,8 +36,12 @@ class Daemon:
             if value is not None:
                 words += [f"--{name.replace('_', '-')}", str(value)]
         log = self.session.directory / f"daemon-{self.starts}.log"
+        shift, pass_fds = self.clock.begin() if self.clock else ([], ())
         # the name of the relay's program is no setting of ours
-        self.process = Process(["env", "-u", "BELLWIRE_RELAY", *self.wrapper, *words], log, self.session.env)
+        words = ["env", "-u", "BELLWIRE_RELAY", *self.wrapper, *shift, *words]
+        self.process = Process(words, log, self.session.env, pass_fds)
+        if self.clock:
+            self.clock.begun()
         wait_until(self.is_there, 20, "the daemon's name")
         return self
 

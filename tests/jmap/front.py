@@ -217,6 +217,8 @@ class Handler(BaseHTTPRequestHandler):
             event = stream.next(max(0.01, wait))
             if event is stream.END:
                 return
+            if stream.is_deaf:
+                continue
             if event:
                 number, thing = event
                 self.wfile.write(f"event: state\nid: {number}\ndata: {json.dumps(thing)}\n\n".encode())

@@ -51,6 +51,7 @@ class Stream:
     def __init__(self, login, kinds):
         self.login, self.kinds = login, kinds
         self.queue = queue.Queue()
+        self.is_deaf = False  # nothing is sent any more, not even pings
 
     def next(self, timeout):
         try:

@@ -15,11 +15,13 @@ import dbus
 from daemon import Daemon
 from desktop import MOCK, Desktop
 from harness.certificates import make_certificate
+from harness.clock import Clock
 from harness.distributor import RECORD
-from harness.process import Process, free_port, wait_until
+from harness.process import Process, wait_until
 from harness.relay import Relay
 from harness.tool import run_tool
 from jmap_server import JmapServer
+from secure import secure_relay
 from session import Session
 
 SECRETS, SECRETS_OBJECT = "org.freedesktop.secrets", "/org/freedesktop/secrets"
@@ -100,10 +102,11 @@ class Login:
 class Person:
     """Starts bus, desktop and relay at once, the daemon on start()."""
 
-    def __init__(self, directory, is_secure=False, relay_flags=None, system_bus=None, capabilities=None):
+    def __init__(self, directory, is_secure=False, relay_flags=None, system_bus=None, capabilities=None, has_clock=False):
         self.directory = pathlib.Path(directory)
         self.relays, self.servers, self.logins = [], [], []
         self.daemon = self.desktop = self.session = self.keyring = None
+        self.clock = Clock() if has_clock else None
         self.flags = {"log_level": "debug", "config": self.directory / "distributor.conf"}
         try:
             (self.directory / "record.py").write_text(RECORD)
@@ -121,23 +124,23 @@ class Person:
 
     def new_relay(self, is_secure=False, **flags):
         directory = self.directory / f"relay{len(self.relays)}"
-        directory.mkdir()
+        store = f"sqlite:{directory}/relay.db"
         if is_secure:
-            port, plain = free_port(), free_port()
-            cert, key = make_certificate(directory, 1)
-            flags = {
-                "port": plain, "listen": [f"127.0.0.1:{plain}", f"tls:127.0.0.1:{port}"], "tls_cert": cert,
-                "tls_key": key, "public_url": f"https://localhost:{port}", **flags,
-            }  # fmt: skip
-            self.flags.update(relay=f"wss://localhost:{port}/", ca_file=cert)
-        self.relays.append(Relay(f"sqlite:{directory}/relay.db", directory, **flags))
-        return self.relays[-1]
+            relay = secure_relay(directory, make_certificate(self.directory, 1), store, **flags)
+            self.flags.update(relay=relay.wss, ca_file=relay.cert)
+        else:
+            directory.mkdir()
+            relay = Relay(store, directory, **flags)
+        self.relays.append(relay)
+        return relay
 
     def server(self, **settings):
         """A JMAP server where ann has an account."""
         if "push_ca" not in settings and "ca_file" in self.flags:
             settings["push_ca"] = self.flags["ca_file"]
         self.servers.append(JmapServer(self.directory / f"jmap{len(self.servers)}", **settings))
+        if self.clock:
+            self.servers[-1].pusher.clock = lambda: time.time() + self.clock.wall
         self.servers[-1].login("ann@localhost", PASSWORD)
         return self.servers[-1]
 
@@ -172,11 +175,19 @@ class Person:
     def start(self, is_verified=True, **flags):
         self.configure()
         if self.daemon is None:
-            self.daemon = Daemon(self.session, self.relay, {**self.flags, **flags})
+            self.daemon = Daemon(self.session, self.relay, {**self.flags, **flags}, self.clock)
         self.daemon.start()
         if is_verified:
             self.wait_verified()
         return self.daemon
+
+    def pass_time(self, condition, seconds, what):
+        """The daemon's time passes in small steps, up to so many seconds, until it is so."""
+        for _ in range(max(1, int(seconds / 0.5))):
+            if condition():
+                return
+            self.clock.advance(0.5)
+        self.wait(condition, 20, what)
 
     def restart(self):
         self.daemon.stop()
@@ -301,6 +312,8 @@ class Person:
                 server.finish()
             for relay in self.relays:
                 relay.finish()
+            if self.clock:
+                self.clock.close()
             for mock in filter(None, (self.desktop, self.keyring)):
                 mock.process.kill()
             if self.session:

@@ -4,7 +4,6 @@
 import datetime
 import itertools
 import secrets
-import time
 import urllib.parse
 
 from mailstore import CannotCalculate, utc
@@ -207,7 +206,7 @@ def set_error(kind, *properties, description=None):
 
 
 def expires_of(server, wish):
-    latest = time.time() + server.pusher.lifetime
+    latest = server.pusher.clock() + server.pusher.lifetime
     if wish is None:
         return latest
     moment = datetime.datetime.strptime(wish, "%Y-%m-%dT%H:%M:%SZ").replace(tzinfo=datetime.timezone.utc)

@@ -100,6 +100,7 @@ class Pusher:
         self.throttle = 0.0  # seconds between two posts to one subscription (Stalwart: 1)
         self.attempt_wait, self.max_attempts = 0.3, 3
         self.lifetime = WEEK  # what `expires` is cut to
+        self.clock = time.time
         self.with_plain_bodies = False  # keys are ignored
         self.with_other_keys = False
         self.is_holding = False
@@ -115,7 +116,7 @@ class Pusher:
 
     def of(self, login):
         """Those of a login that have not expired."""
-        now = time.time()
+        now = self.clock()
         for identifier in [s.id for s in self.subscriptions.values() if s.expires <= now]:
             del self.subscriptions[identifier]
         return [s for s in self.subscriptions.values() if s.login == login]
