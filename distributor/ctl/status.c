@@ -32,12 +32,24 @@ static int status_parse(int argc, char **argv, bool *out_json) {
 	return 0;
 }
 
+/* When it is tried next, to be put behind the state. */
+static void status_print_next(const json_t *status) {
+	char next[READABLE_MAX];
+	int64_t next_ms = daemon_number(status, "next_attempt_ms");
+	readable_duration(next_ms, next);
+	if (strcmp(daemon_text(status, "state"), "offline") == 0) {
+		printf(", next attempt when there is a route");
+	} else if (next_ms == 0) {
+		printf(", an attempt is under way");
+	} else if (next_ms > 0) {
+		printf(", next attempt in %s", next);
+	}
+}
+
 static void status_print_link(const json_t *status) {
-	char since[READABLE_MAX], next[READABLE_MAX], heard[READABLE_MAX], trip[READABLE_MAX],
-		beat[READABLE_MAX];
+	char since[READABLE_MAX], heard[READABLE_MAX], trip[READABLE_MAX], beat[READABLE_MAX];
 	bool is_up = strcmp(daemon_text(status, "state"), "up") == 0;
 	readable_time(daemon_number(status, "since_ms"), since);
-	readable_duration(daemon_number(status, "next_attempt_ms"), next);
 	readable_duration(daemon_number(status, "last_heard_ms"), heard);
 	readable_duration(daemon_number(status, "round_trip_ms"), trip);
 	readable_duration(daemon_number(status, "heartbeat_ms"), beat);
@@ -55,9 +67,7 @@ static void status_print_link(const json_t *status) {
 	printf("not connected%s%s: %s\n", daemon_text(status, "relay")[0] ? " to " : "",
 		daemon_text(status, "relay"), daemon_text(status, "reason"));
 	printf("%s since %s", daemon_text(status, "state"), since);
-	if (next[0]) {
-		printf(", next attempt in %s", next);
-	}
+	status_print_next(status);
 	(void)putchar('\n');
 }
 

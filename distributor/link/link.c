@@ -449,6 +449,7 @@ void link_destroy(struct link *link) {
 
 void link_start(struct link *link) {
 	if (link->state == LINK_STOPPED) {
+		link_set_reason(link, "just started");
 		link_connect(link);
 	}
 }
@@ -487,18 +488,35 @@ static const char *link_peer(const struct link *link, char *text, size_t max) {
 	return text;
 }
 
+static int64_t link_next_attempt_ms(const struct link *link) {
+	switch (link->state) {
+	case LINK_WAITING:
+	case LINK_REFUSED:
+		return alarm_left_ms(&link->retry);
+	case LINK_CONNECTING:
+	case LINK_OPENING:
+	case LINK_GREETING:
+		return 0;
+	case LINK_OFFLINE:
+	case LINK_STOPPED:
+	case LINK_UP:
+	case LINK_STATE_COUNT:
+		break;
+	}
+	return -1;
+}
+
 void link_status(const struct link *link, struct link_status *out) {
 	static char peer[RACE_ADDRESS_TEXT + 16]; /* lives until the next call */
 	const struct session *session = link->current;
 	int64_t heard_ms = session ? session_heard_ms(session) : -1;
-	bool is_planned = link->state == LINK_WAITING || link->state == LINK_REFUSED;
 	if (heard_ms < 0 && link->heard_ms > 0) {
 		heard_ms = clock_boot_ms() - link->heard_ms;
 	}
 	*out = (struct link_status){
 		.state = link->state,
 		.since_wall_ms = link->since_wall_ms,
-		.next_attempt_ms = is_planned ? alarm_left_ms(&link->retry) : -1,
+		.next_attempt_ms = link_next_attempt_ms(link),
 		.reason = link->reason,
 		.reconnects = link->sessions > 0 ? link->sessions - 1 : 0,
 		.attempts = link->state == LINK_UP ? 0 : link->retries.attempts,

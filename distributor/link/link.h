@@ -112,7 +112,7 @@ void link_set_urgency(struct link *link, enum urgency min);
 struct link_status {
 	enum link_state state;
 	int64_t since_wall_ms; /* when the state was entered */
-	int64_t next_attempt_ms; /* until the next attempt; -1: none is planned */
+	int64_t next_attempt_ms; /* until the next attempt; 0: under way; -1: none is planned */
 	const char *reason; /* why it is not up, a sentence; "" when up */
 	uint32_t reconnects; /* sessions since start beyond the first */
 	uint32_t attempts; /* failed ones in a row */

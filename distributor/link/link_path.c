@@ -164,6 +164,8 @@ static void link_move(struct link *link, const char *why) {
 	alarm_stop(&link->move);
 	if (link->current && link->network && !link_old_path_works(link->current)) {
 		link_drop_current(link);
+	}
+	if (link->state != LINK_UP || !link->current) {
 		link_set_reason(link, why);
 	}
 	link_connect(link);
@@ -431,9 +433,7 @@ void link_on_pong_missed(struct session *session, bool was_trial, void *ctx) {
 	if (link->state == LINK_STOPPED) {
 		return;
 	}
-	if (link->state != LINK_OFFLINE) {
-		link_set_reason(link, "the relay does not answer");
-	}
+	link_set_reason(link, "the relay does not answer");
 	if (!link->next) {
 		link_connect(link);
 	}

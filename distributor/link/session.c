@@ -36,6 +36,7 @@ struct session {
 	bool ping_is_trial;
 	int64_t round_trip_ms;
 	int64_t started_ms, greeted_ms, sent_ms, heard_ms; /* boot clock; 0: never */
+	int64_t opening_ms; /* monotonic; the library set out to connect */
 	int64_t skew_ms; /* boot minus monotonic clock at the last byte */
 };
 
@@ -278,16 +279,29 @@ static enum retry_class session_class_of_end(
 	return RETRY_UNREACHABLE;
 }
 
+/* The library does not say why TCP failed; a connect of our own does, when that can be quick. */
+static void session_ask_why(struct session *session) {
+	char address[RACE_ADDRESS_TEXT];
+	const struct url *url = websocket_client_url(session->client);
+	if (clock_mono_ms() - session->opening_ms >= SESSION_QUICK_MS) {
+		race_address_print((const struct sockaddr *)&session->peer, address);
+		CLEANUP_FREE char *reason = mem_printf(
+			"%s port %u cannot be reached at %s: no answer", url->host, url->port, address);
+		session_fail(session, RETRY_UNREACHABLE, reason);
+		return;
+	}
+	websocket_destroy(session->websocket);
+	session->websocket = NULL;
+	alarm_stop(&session->deadline);
+	session_race(session, true);
+	session_enter(session, SESSION_CONNECTING);
+}
+
 static void session_on_closed(const struct websocket_end *end, void *ctx) {
 	struct session *session = ctx;
-	/* the library does not say why TCP failed; a connect of our own does */
 	if (end->how == WEBSOCKET_UNREACHABLE && session->state == SESSION_OPENING &&
 		!session->has_raced) {
-		websocket_destroy(session->websocket);
-		session->websocket = NULL;
-		alarm_stop(&session->deadline);
-		session_race(session, true);
-		session_enter(session, SESSION_CONNECTING);
+		session_ask_why(session);
 		return;
 	}
 	struct session_end ours = {
@@ -332,6 +346,7 @@ static void session_open(struct session *session) {
 		mem_wipe(proxy, strlen(proxy));
 		free(proxy);
 	}
+	session->opening_ms = clock_mono_ms();
 	alarm_set(&session->deadline, SESSION_OPEN_MS, ALARM_SLACK_DEADLINE_MS);
 	session_enter(session, SESSION_OPENING);
 }

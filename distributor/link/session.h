@@ -21,6 +21,7 @@ enum {
 	SESSION_PONG_MS = 10000,
 	SESSION_SLOW_PONG_MS = 30000, /* where round trips take over SESSION_SLOW_MS */
 	SESSION_SLOW_MS = 3000,
+	SESSION_QUICK_MS = 5000, /* a connect that took so long failed for want of an answer */
 	SESSION_MESSAGE_MAX = 1 << 20,
 	SESSION_SLEPT_MS = 2000, /* a gap of the boot clock against the monotonic one: we slept */
 	SESSION_TIMED_OUT_MS = 15000, /* unanswered for so long: the kernel gave up, not the relay */

@@ -268,11 +268,11 @@ static int64_t websocket_retry_after(struct lws *wsi) {
 	return len > 0 ? value : -1;
 }
 
+/* What looks like a login page is the link's to explain. */
 static const char *websocket_status_advice(unsigned int status) {
-	if (status == 401 || status == 403 || status == 404) {
-		return "; is the URL complete?";
-	}
-	return status == 511 || (status >= 300 && status < 400) ? "; is a login page in between?" : "";
+	return status == 401 || status == 403 ? "; does it want the URL of an invite?"
+		   : status == 404				  ? "; is the URL complete?"
+										  : "";
 }
 
 static void websocket_failed(struct websocket *websocket, struct lws *wsi, const char *text) {

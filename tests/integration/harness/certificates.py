@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Certificates for localhost, and TLS contexts that trust them."""
+"""Self-signed certificates, and TLS contexts that trust them."""
 
 import datetime
 import ipaddress
@@ -11,12 +11,12 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 
-def make_certificate(directory, serial, days=30):
-    """Writes cert.pem and key.pem; their paths."""
+def make_certificate(directory, serial, days=30, names=("localhost", "127.0.0.1")):
+    """Writes cert.pem and key.pem; their paths. Names that begin with a digit are IPv4 addresses."""
     key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "localhost")])
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, names[0])])
     now = datetime.datetime.now(datetime.timezone.utc).replace(tzinfo=None)
-    names = [x509.DNSName("localhost"), x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]
+    names = [x509.IPAddress(ipaddress.ip_address(n)) if n[0].isdigit() else x509.DNSName(n) for n in names]
     certificate = (
         x509.CertificateBuilder()
         .subject_name(name)

@@ -16,16 +16,21 @@ from .tool import run_tool
 
 
 class RouterRelay(relay_module.Relay):
-    """The relay, on the router's addresses; requests of the test are made from there."""
+    """The relay, on the router's addresses; requests of the test are made from there. tls: certificate and key."""
 
-    def __init__(self, router, directory, name=RELAY, **flags):
+    def __init__(self, router, directory, name=RELAY, tls=None, **flags):
         self.router = router
         port = free_port()
-        url = f"http://{name}:{port}"
+        self.device_port = free_port() if tls else port
+        url = f"{'https' if tls else 'http'}://{name}:{self.device_port}"
+        kind = "tls:" if tls else ""
+        if tls:
+            flags.update(tls_cert=tls[0], tls_key=tls[1])
         super().__init__(
-            directory=directory,
+            f"sqlite:{directory}/relay.db",
+            directory,
             port=port,
-            listen=[f"127.0.0.1:{port}", f"{RELAY}:{port}", f"[{RELAY6}]:{port}"],
+            listen=[f"127.0.0.1:{port}", *(f"{kind}{a}:{self.device_port}" for a in (RELAY, f"[{RELAY6}]"))],
             public_url=url,
             insecure="on",
             **flags,
@@ -164,7 +169,7 @@ class Household:
     daemon's clocks are the test's; has_bus: a private bus for it, with mock services when the test starts them."""
 
     def __init__(self, directory, plug=True, has_line=False, has_clock=False, has_bus=False, before=None, name=RELAY,
-                 check=True, **options):
+                 check=True, up=True, tls=None, **options):
         self.daemon = self.relay = self.bus = None
         self.clock = options["clock"] = Clock() if has_clock else None
         self.laptop = Laptop(has_line)
@@ -178,14 +183,14 @@ class Household:
                 before(self)
             (directory / "relay").mkdir()
             relay_flags = options.pop("relay_flags", {})
-            self.relay = RouterRelay(self.laptop.router, directory / "relay", name, **relay_flags)
+            self.relay = RouterRelay(self.laptop.router, directory / "relay", name, tls, **relay_flags)
             if plug:
                 self.laptop.plug()
             (directory / "daemon").mkdir()
             self.daemon = Daemon(self.laptop, self.relay, directory / "daemon", **options)
-            if plug:
+            if plug and up:
                 self.daemon.wait_up()
-            if plug and check:
+            if plug and up and check:
                 self.check()
         except BaseException:
             self.close()
