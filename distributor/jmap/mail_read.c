@@ -5,12 +5,20 @@
 #include "distributor/jmap/jmap_date.h"
 #include <string.h>
 
+bool mail_id_is_good(struct slice text) {
+	for (size_t i = 0; i < text.len; i++) {
+		char c = text.data[i];
+		if ((c < '0' || c > '9') && (c < 'A' || c > 'Z') && (c < 'a' || c > 'z') && c != '-' &&
+			c != '_') {
+			return false;
+		}
+	}
+	return text.len > 0 && text.len <= MAIL_ID_MAX;
+}
+
 const char *mail_read_id(const json_t *value) {
-	static const char allowed[] =
-		"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
 	const char *id = json_string_value(value);
-	size_t len = json_string_length(value);
-	return id && len > 0 && len <= MAIL_ID_MAX && strspn(id, allowed) == len ? id : NULL;
+	return id && mail_id_is_good((struct slice){id, json_string_length(value)}) ? id : NULL;
 }
 
 const char *mail_read_state(const json_t *answer, const char *key) {

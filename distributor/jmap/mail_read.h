@@ -11,7 +11,9 @@
 
 enum { MAIL_ID_MAX = 255, MAIL_STATE_MAX = 1024 };
 
-/* An Id (RFC 8620 1.2), NULL when the value is none. So nothing else of it needs escaping. */
+/* An Id (RFC 8620 1.2)? Such a text needs no escaping anywhere. */
+bool mail_id_is_good(struct slice text);
+/* The Id that it is, NULL when it is none. */
 const char *mail_read_id(const json_t *value);
 /* A state string; NULL when there is none that could be kept. */
 const char *mail_read_state(const json_t *answer, const char *key);

@@ -67,6 +67,29 @@ def session(tmp_path):
 
 
 @pytest.fixture
+def ann(jmap):
+    return jmap.login()
+
+
+@pytest.fixture
+def start_sync(tmp_path, jmap, ann):
+    """start_sync(**keys): the program mail_driver with a [jmap work] section of these keys."""
+    from sync_driver import Sync
+
+    made = []
+
+    def start(**keys):
+        directory = tmp_path / f"sync{len(made)}"
+        directory.mkdir()
+        made.append(Sync(directory, jmap, **keys))
+        return made[-1]
+
+    yield start
+    for one in made:
+        one.finish()
+
+
+@pytest.fixture
 def start_person(tmp_path):
     """start_person(**options): a desktop with relay and bus, everything ended and checked behind the test."""
     persons = []

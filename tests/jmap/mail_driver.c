@@ -1,14 +1,18 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * mail_sync of one account at a real server. usage: mail_driver CONFIG ACCOUNT STATE_DIR [SAVED];
+ * mail_sync of one account at a real server, and on a session bus, when DBUS_SESSION_BUS_ADDRESS
+ * names one, mail_notice of what it finds. usage: mail_driver CONFIG ACCOUNT STATE_DIR [SAVED];
  * then lines on standard input:
- *   run, mark ID, at TYPE STATE, save, hide ID (it is not on the screen any more)
+ *   run, mark ID, at TYPE STATE, save, trouble [TEXT]
+ *   hide ID (it is not on the screen any more; without a bus)
+ *   again (another mail_notice takes the place of the first)
  * and on standard output "connected", "settled ID", "at BOOL", and as JSON "done {…}", "saved {…}".
- * What was told as new is on the screen until it is settled or hidden.
+ * Without a bus, what was told as new is on the screen until it is settled or hidden.
  */
 #include "common/cleanup.h"
 #include "common/log.h"
 #include "common/mem.h"
+#include "distributor/jmap/mail_notice.h"
 #include "distributor/jmap/mail_sync.h"
 #include "tests/unit/script.h"
 #include <assert.h>
@@ -18,8 +22,10 @@
 #include <string.h>
 
 struct driver {
+	struct mail_notice_options notice_options;
+	struct mail_notice *notice; /* NULL: no bus */
 	struct mail_sync *sync;
-	json_t *shown; /* {id: true} */
+	json_t *shown; /* {id: true}, without a bus */
 };
 
 static void driver_say(const char *word, json_t *take_news) {
@@ -31,6 +37,9 @@ static void driver_say(const char *word, json_t *take_news) {
 
 static bool driver_is_shown(const char *email_id, void *ctx) {
 	const struct driver *driver = ctx;
+	if (driver->notice) {
+		return mail_notice_is_shown(driver->notice, mail_sync_account(driver->sync), email_id);
+	}
 	return json_object_get(driver->shown, email_id);
 }
 
@@ -38,6 +47,15 @@ static void driver_on_settled(const char *email_id, void *ctx) {
 	struct driver *driver = ctx;
 	printf("settled %s\n", email_id);
 	(void)json_object_del(driver->shown, email_id);
+	if (driver->notice) {
+		mail_notice_withdraw(driver->notice, mail_sync_account(driver->sync), email_id);
+	}
+}
+
+static void driver_mark_read(const char *account_id, const char *email_id, void *ctx) {
+	struct driver *driver = ctx;
+	assert(strcmp(account_id, mail_sync_account(driver->sync)) == 0);
+	mail_sync_mark_read(driver->sync, email_id);
 }
 
 static json_t *driver_mail(const struct mail *mail) {
@@ -56,6 +74,9 @@ static void driver_on_done(const struct mail_sync_result *result, void *ctx) {
 	}
 	for (size_t i = 0; result->mailboxes[i]; i++) {
 		(void)json_array_append_new(names, json_string(result->mailboxes[i]));
+	}
+	if (driver->notice) {
+		mail_notice_show(driver->notice, mail_sync_account(driver->sync), result);
 	}
 	driver_say(
 		"done", json_pack("{s:s,s:s,s:I,s:b,s:o,s:i,s:i,s:o}", "outcome", outcomes[result->outcome],
@@ -77,6 +98,11 @@ static void driver_do(char *line, void *ctx) {
 	} else if (strcmp(word, "at") == 0) {
 		const char *type = strsep(&rest, " ");
 		printf("at %d\n", mail_sync_is_at(driver->sync, type, rest));
+	} else if (strcmp(word, "trouble") == 0) {
+		mail_notice_trouble(driver->notice, rest);
+	} else if (strcmp(word, "again") == 0) {
+		mail_notice_destroy(driver->notice);
+		driver->notice = mail_notice_create(&driver->notice_options);
 	} else if (strcmp(word, "save") == 0) {
 		driver_say("saved", mail_sync_print(driver->sync));
 	} else {
@@ -125,12 +151,29 @@ static void driver_run(
 		.settled = driver_on_settled,
 		.done = driver_on_done,
 		.ctx = &driver};
+	struct alarms *alarms = alarms_create(loop);
+	struct bus *bus = script_bus(loop);
+	struct notify *notify = notify_open(bus);
+	struct hook_units *units = bus ? hook_units_open(bus_get(bus)) : NULL;
+	driver.notice_options = (struct mail_notice_options){.loop = loop,
+		.alarms = alarms,
+		.units = units,
+		.notify = notify,
+		.config = config,
+		.mark_read = driver_mark_read,
+		.ctx = &driver};
+	driver.notice = bus ? mail_notice_create(&driver.notice_options) : NULL;
 	json_t *json = driver_load(saved);
 	driver.sync = mail_sync_create(&options, json);
 	json_decref(json);
 	driver_connect(client);
 	script_run(loop, driver_do, &driver);
 	mail_sync_destroy(driver.sync);
+	mail_notice_destroy(driver.notice);
+	notify_close(notify);
+	hook_units_close(units);
+	bus_close(bus);
+	alarms_destroy(alarms);
 	jmap_client_destroy(client);
 	credentials_destroy(credentials);
 	fetcher_destroy(fetcher);

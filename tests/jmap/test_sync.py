@@ -3,80 +3,16 @@
 
 import datetime
 import json
-import os
 import time
 
 import pytest
 from harness.process import wait_until
-from harness.scripted import Scripted
-
-BINARY = os.environ["MAIL_DRIVER"]
-
-
-class Sync(Scripted):
-    def __init__(self, directory, jmap, account="a1", saved=None, **keys):
-        keys = {
-            "user": "ann@localhost", "session_url": jmap.well_known, "ca_file": jmap.ca_file,
-            "password_command": "echo secret", "on_change": "true", **keys,
-        }  # fmt: skip
-        self.jmap, self.directory = jmap, directory
-        config = directory / "config"
-        config.write_text("[jmap work]\n" + "".join(f"{k} = {v}\n" for k, v in keys.items()))
-        words = [BINARY, config, account, directory]
-        if saved is not None:
-            (directory / "saved").write_text(json.dumps(saved))
-            words.append(directory / "saved")
-        super().__init__(words, directory / "driver.log", {"HOME": str(directory)})
-        self.expect("connected")
-
-    def word(self, word, timeout=30):
-        return self.take(lambda line: line.startswith(word + " "), word, timeout)[len(word) + 1 :]
-
-    def done(self):
-        return json.loads(self.word("done"))
-
-    def run(self):
-        self.send("run")
-        return self.done()
-
-    def new(self):
-        """Subjects of a run that goes well."""
-        result = self.run()
-        assert result["outcome"] == "ok", result
-        return [mail["subject"] for mail in result["mails"]]
-
-    def saved(self):
-        self.send("save")
-        return json.loads(self.word("saved"))
-
-    def settled(self):
-        return sorted(line.split()[1] for line in self.take_all() if line.startswith("settled "))
 
 
 @pytest.fixture
-def ann(jmap):
-    return jmap.login()
-
-
-@pytest.fixture
-def start(tmp_path, jmap, ann):
-    made = []
-
-    def start(**keys):
-        directory = tmp_path / f"sync{len(made)}"
-        directory.mkdir()
-        made.append(Sync(directory, jmap, **keys))
-        return made[-1]
-
-    yield start
-    for one in made:
-        one.finish()
-
-
-@pytest.fixture
-def sync(start):
+def sync(start_sync):
     """One that has run once."""
-    instance = start()
+    instance = start_sync()
     instance.run()
     return instance
 
@@ -92,10 +28,10 @@ def asked_once(jmap, sync):
 # ---- the usual ----
 
 
-def test_the_first_run_takes_the_state_only(jmap, ann, start):
+def test_the_first_run_takes_the_state_only(jmap, ann, start_sync):
     for number in range(5):
         jmap.deliver(ann, f"old {number}")
-    sync = start()
+    sync = start_sync()
     result, request = asked_once(jmap, sync)
     assert result == {
         "outcome": "ok", "reason": "", "retry": -1, "changed": True, "mails": [], "more": 0, "unread": 5, "mailboxes": [],
@@ -158,8 +94,8 @@ def test_settled(jmap, ann, sync):
     assert sync.new() == [], "unread again is no news"
 
 
-def test_moved_between_chosen_mailboxes(jmap, ann, start):
-    sync = start(mailboxes="inbox archive")
+def test_moved_between_chosen_mailboxes(jmap, ann, start_sync):
+    sync = start_sync(mailboxes="inbox archive")
     sync.run()
     identifier = jmap.deliver(ann, "moving")
     assert sync.new() == ["moving"]
@@ -169,27 +105,27 @@ def test_moved_between_chosen_mailboxes(jmap, ann, start):
     assert sync.new() == [], "even when the server says that it is new"
 
 
-def test_kept_over_restarts(jmap, ann, start):
-    sync = start()
+def test_kept_over_restarts(jmap, ann, start_sync):
+    sync = start_sync()
     sync.run()
     jmap.deliver(ann, "before")
     assert sync.new() == ["before"]
     saved = sync.saved()
     sync.finish()
     jmap.deliver(ann, "between")
-    sync = start(saved=saved)
+    sync = start_sync(saved=saved)
     result, request = asked_once(jmap, sync)
     assert [m["subject"] for m in result["mails"]] == ["between"]
     assert list(request.calls) == ["Mailbox/get", "Email/changes", "Email/get"]
     for odd in ({}, [], {"email": 5, "recent": "x", "since": "y"}, {"email": "x" * 2000, "recent": [1, None, "a b"] * 900}):
-        sync = start(saved=odd)
+        sync = start_sync(saved=odd)
         assert sync.new() == []
         jmap.deliver(ann, "after")
         assert sync.new() == ["after"]
 
 
-def test_without_notices_no_text_is_asked_for(jmap, ann, start):
-    sync = start(notify="off")
+def test_without_notices_no_text_is_asked_for(jmap, ann, start_sync):
+    sync = start_sync(notify="off")
     sync.run()
     jmap.deliver(ann, "secret")
     result, request = asked_once(jmap, sync)
@@ -221,14 +157,14 @@ def test_asked_again_meanwhile(jmap, ann, sync):
 # ---- mailboxes ----
 
 
-def test_mailboxes_by_role_name_and_path(jmap, ann, start):
+def test_mailboxes_by_role_name_and_path(jmap, ann, start_sync):
     lists = ann.own.add_mailbox("Lists")
     dev = ann.own.add_mailbox("dev")
     ann.own.mailboxes[dev]["parentId"] = lists
     users = ann.own.add_mailbox("users")
     ann.own.mailboxes[users]["parentId"] = lists
     team = ann.own.add_mailbox("Team \u2603")
-    sync = start(mailboxes='Lists/dev INBOX users "Team \u2603" archive')
+    sync = start_sync(mailboxes='Lists/dev INBOX users "Team \u2603" archive')
     sync.run()
     for where in (dev, "inbox", users, team, "archive", lists, "junk"):
         jmap.deliver(ann, f"in {where}", mailbox=where)
@@ -237,9 +173,9 @@ def test_mailboxes_by_role_name_and_path(jmap, ann, start):
     assert "Lists" in result["mailboxes"] and "Junk" in result["mailboxes"]
 
 
-def test_a_mailbox_that_is_not_there(jmap, ann, start):
+def test_a_mailbox_that_is_not_there(jmap, ann, start_sync):
     """Said once; looked for in each run, and found when it comes."""
-    sync = start(mailboxes="inbox Lists/dev")
+    sync = start_sync(mailboxes="inbox Lists/dev")
     sync.run()
     jmap.deliver(ann, "one")
     result, _ = asked_once(jmap, sync)
@@ -256,10 +192,10 @@ def test_a_mailbox_that_is_not_there(jmap, ann, start):
     assert sync.log().count("there is no such mailbox") == 2
 
 
-def test_a_mailbox_gets_another_name(jmap, ann, start):
+def test_a_mailbox_gets_another_name(jmap, ann, start_sync):
     """The new one of that name counts, and the old one does not any more."""
     old = ann.own.add_mailbox("Work")
-    sync = start(mailboxes="Work")
+    sync = start_sync(mailboxes="Work")
     sync.run()
     ann.own.clock += 1
     ann.own.mailboxes[old]["name"] = "Old work"
@@ -284,11 +220,11 @@ def test_counts_alone_do_not_make_it_look_at_all_mailboxes(jmap, ann, sync):
     assert len(jmap.asked(since=since)) == 2, "when the server does not say that it is counts alone"
 
 
-def test_more_mailboxes_than_an_answer_holds(jmap, ann, start):
+def test_more_mailboxes_than_an_answer_holds(jmap, ann, start_sync):
     for number in range(70):
         ann.own.add_mailbox(f"box {number}")
     jmap.max_objects = 20
-    sync = start(mailboxes='inbox "box 63"')
+    sync = start_sync(mailboxes='inbox "box 63"')
     sync.run()
     jmap.deliver(ann, "far away", mailbox=ann.own.mailbox_id("box 63"))
     assert sync.new() == ["far away"]
@@ -313,9 +249,9 @@ def test_many_changes(jmap, ann, sync):
 
 
 @pytest.mark.parametrize("calls, objects", [(1, 500), (2, 10), (3, 500), (4, 3), (5, 1), (16, 7)])
-def test_limits_of_the_server_are_kept(jmap, ann, start, calls, objects):
+def test_limits_of_the_server_are_kept(jmap, ann, start_sync, calls, objects):
     jmap.max_calls, jmap.max_objects = calls, objects
-    sync = start()
+    sync = start_sync()
     sync.run()
     jmap.deliver(ann, "one")
     jmap.deliver(ann, "two", mailbox="junk")
@@ -339,9 +275,9 @@ def test_limits_of_the_server_are_kept(jmap, ann, start, calls, objects):
 # ---- the server cannot tell ----
 
 
-def test_changes_cannot_be_calculated(jmap, ann, start):
+def test_changes_cannot_be_calculated(jmap, ann, start_sync):
     """A query for what is unread and came since, and nothing twice; one request more."""
-    sync = start(mailboxes="inbox archive")
+    sync = start_sync(mailboxes="inbox archive")
     jmap.deliver(ann, "old", receivedAt="2020-01-01T00:00:00Z")
     sync.run()
     settled = jmap.deliver(ann, "known")
@@ -385,10 +321,10 @@ def test_servers_without_such_queries(jmap, ann, sync):
     assert sync.new() == ["found"]
 
 
-def test_a_query_that_ignores_what_it_was_asked(jmap, ann, start):
+def test_a_query_that_ignores_what_it_was_asked(jmap, ann, start_sync):
     for number in range(80):
         jmap.deliver(ann, f"old {number}", receivedAt="2020-01-01T00:00:00Z", is_quiet=True)
-    sync = start()
+    sync = start_sync()
     sync.run()
     jmap.faults.add("Email/changes", error="cannotCalculateChanges")
     jmap.twists["Email/query"] = lambda arguments, answer: {**answer, "ids": list(ann.own.emails)}
@@ -540,9 +476,9 @@ def test_marking_fails(jmap, ann, sync):
     assert sync.log().count("was not marked") == 2
 
 
-def test_shared_account(jmap, ann, start):
+def test_shared_account(jmap, ann, start_sync):
     account = jmap.share(ann, "shared", "team@localhost", is_read_only=True)
-    sync = start(account="shared")
+    sync = start_sync(account="shared")
     sync.run()
     identifier = jmap.deliver(ann, "to the team", account=account)
     jmap.deliver(ann, "to ann")
