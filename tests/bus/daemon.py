@@ -23,8 +23,8 @@ class Daemon:
         self.relay = server
         self.state_dir = session.directory / "state-of-daemon"
         self.flags = {"relay": f"ws://127.0.0.1:{server.port}/", "state_dir": self.state_dir, "log_level": "debug"}
+        self.wrapper = flags.pop("wrapper", [])  # words before the program: who runs it, and where
         self.flags.update(flags)
-        self.wrapper = []  # words before the program: who runs it, and how
         self.process = None
         self.starts = 0
         self.watcher = session.connect()

@@ -11,8 +11,9 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 
-def make_certificate(directory, serial, days=30, names=("localhost", "127.0.0.1")):
-    """Writes cert.pem and key.pem; their paths. Names that begin with a digit are IPv4 addresses."""
+def make_certificate(directory, serial, days=30, names=("localhost", "127.0.0.1"), begin_days=-1):
+    """Writes cert.pem and key.pem; their paths. Names that begin with a digit are IPv4 addresses. Good from begin_days
+    on until `days`, both from now."""
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, names[0])])
     now = datetime.datetime.now(datetime.timezone.utc).replace(tzinfo=None)
@@ -23,7 +24,7 @@ def make_certificate(directory, serial, days=30, names=("localhost", "127.0.0.1"
         .issuer_name(name)
         .public_key(key.public_key())
         .serial_number(serial)
-        .not_valid_before(now - datetime.timedelta(days=1))
+        .not_valid_before(now + datetime.timedelta(days=begin_days))
         .not_valid_after(now + datetime.timedelta(days=days))
         .add_extension(x509.SubjectAlternativeName(names), critical=False)
         .sign(key, hashes.SHA256())
