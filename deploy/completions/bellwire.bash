@@ -4,7 +4,7 @@ _bellwire() {
 	local word=${COMP_WORDS[COMP_CWORD]} command=${COMP_WORDS[1]}
 	COMPREPLY=()
 	if [ "$COMP_CWORD" -eq 1 ]; then
-		mapfile -t COMPREPLY < <(compgen -W "login status test apps log register keys unregister block unblock pause resume reconnect move listen send vapid --help --version" -- "$word")
+		mapfile -t COMPREPLY < <(compgen -W "login status test jmap apps log register keys unregister block unblock pause resume reconnect move listen send vapid --help --version" -- "$word")
 		return
 	fi
 	case ${COMP_WORDS[COMP_CWORD - 1]} in
@@ -25,6 +25,7 @@ _bellwire() {
 	test) set -- --distributor --ca --insecure --json --help ;;
 	keys) set -- --state-dir --json --help ;;
 	register) set -- --vapid-key --json --help ;;
+	jmap) set -- list test pause resume --json --help ;;
 	status | apps | log | unregister | block | unblock | pause | resume | reconnect | move) set -- --json --help ;;
 	*) set -- ;;
 	esac

@@ -4,6 +4,7 @@ complete -c bellwire -f
 complete -c bellwire -n __fish_use_subcommand -a login -d 'set the relay of this device, after checking it'
 complete -c bellwire -n __fish_use_subcommand -a status -d 'how the distributor is connected, and if not, why'
 complete -c bellwire -n __fish_use_subcommand -a test -d 'send a push through relay and distributor, as to an app'
+complete -c bellwire -n __fish_use_subcommand -a jmap -d 'push for your mail: add, list, test, pause or remove a login'
 complete -c bellwire -n __fish_use_subcommand -a apps -d 'who gets pushes on this device'
 complete -c bellwire -n __fish_use_subcommand -a log -d 'the last events of the distributor'
 complete -c bellwire -n __fish_use_subcommand -a register -d 'get a push URL of your own'
@@ -67,4 +68,6 @@ complete -c bellwire -n '__fish_seen_subcommand_from pause' -l json
 complete -c bellwire -n '__fish_seen_subcommand_from resume' -l json
 complete -c bellwire -n '__fish_seen_subcommand_from reconnect' -l json
 complete -c bellwire -n '__fish_seen_subcommand_from move' -l json
+complete -c bellwire -n '__fish_seen_subcommand_from jmap' -l json
+complete -c bellwire -n '__fish_seen_subcommand_from jmap' -a 'list test pause resume'
 complete -c bellwire -n '__fish_seen_subcommand_from vapid' -a 'new show'

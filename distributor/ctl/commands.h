@@ -10,6 +10,7 @@
 
 enum { COMMAND_OK, COMMAND_FAILED, COMMAND_USAGE };
 
+int jmap_command(int argc, char **argv);
 int keys_command(int argc, char **argv);
 int listen_command(int argc, char **argv);
 int login_command(int argc, char **argv);

@@ -3,13 +3,14 @@
 #include "distributor/ctl/daemon.h"
 #include "common/base64url.h"
 #include "common/cleanup.h"
+#include "common/mem.h"
 #include "distributor/bus/control.h"
 #include "distributor/ctl/commands.h"
 #include <errno.h>
 #include <stdarg.h>
 #include <string.h>
 
-enum { DAEMON_TIMEOUT_USEC = 30 * 1000000 };
+enum { DAEMON_TIMEOUT_USEC = 30 * 1000000, DAEMON_VERDICT_USEC = 130 * 1000000 };
 
 int daemon_open(sd_bus **out_bus) {
 	int result = sd_bus_open_user_with_description(out_bus, "bellwire");
@@ -33,14 +34,14 @@ static int daemon_explain(const sd_bus_error *error, int result) {
 	return command_fail("%s", error->message ? error->message : strerror(-result));
 }
 
-static int daemon_callv(
-	sd_bus *bus, const char *method, sd_bus_message **out_reply, const char *types, va_list args) {
+static int daemon_callv(sd_bus *bus, const char *method, uint64_t timeout_usec,
+	sd_bus_message **out_reply, const char *types, va_list args) {
 	CLEANUP(sd_bus_error_free) sd_bus_error error = SD_BUS_ERROR_NULL;
 	CLEANUP(sd_bus_message_unrefp) sd_bus_message *call = NULL;
 	int result = sd_bus_message_new_method_call(
 		bus, &call, CONTROL_NAME, CONTROL_PATH, CONTROL_INTERFACE, method);
 	result = result < 0 || !types ? result : sd_bus_message_appendv(call, types, args);
-	result = result < 0 ? result : sd_bus_call(bus, call, DAEMON_TIMEOUT_USEC, &error, out_reply);
+	result = result < 0 ? result : sd_bus_call(bus, call, timeout_usec, &error, out_reply);
 	return result < 0 ? daemon_explain(&error, result) : COMMAND_OK;
 }
 
@@ -48,7 +49,7 @@ int daemon_call(
 	sd_bus *bus, const char *method, sd_bus_message **out_reply, const char *types, ...) {
 	va_list args;
 	va_start(args, types);
-	int result = daemon_callv(bus, method, out_reply, types, args);
+	int result = daemon_callv(bus, method, DAEMON_TIMEOUT_USEC, out_reply, types, args);
 	va_end(args);
 	return result;
 }
@@ -59,10 +60,37 @@ int daemon_tell(const char *method, const char *types, ...) {
 	int result = daemon_open(&bus);
 	if (result == COMMAND_OK) {
 		va_start(args, types);
-		result = daemon_callv(bus, method, NULL, types, args);
+		result = daemon_callv(bus, method, DAEMON_TIMEOUT_USEC, NULL, types, args);
 		va_end(args);
 	}
 	return result;
+}
+
+static int daemon_call_slowly(
+	sd_bus *bus, const char *method, sd_bus_message **out_reply, const char *types, ...) {
+	va_list args;
+	va_start(args, types);
+	int result = daemon_callv(bus, method, DAEMON_VERDICT_USEC, out_reply, types, args);
+	va_end(args);
+	return result;
+}
+
+int daemon_ask_verdict(
+	const char *method, const char *argument, bool *out_is_good, char **out_sentence) {
+	CLEANUP(sd_bus_flush_close_unrefp) sd_bus *bus = NULL;
+	CLEANUP(sd_bus_message_unrefp) sd_bus_message *reply = NULL;
+	const char *sentence;
+	int is_good, result = daemon_open(&bus);
+	result = result != COMMAND_OK ? result : daemon_call_slowly(bus, method, &reply, "s", argument);
+	if (result != COMMAND_OK) {
+		return result;
+	}
+	if (sd_bus_message_read(reply, "bs", &is_good, &sentence) <= 0) {
+		return command_fail("the distributor's answer makes no sense");
+	}
+	*out_is_good = is_good;
+	*out_sentence = mem_strdup(sentence);
+	return COMMAND_OK;
 }
 
 /* ---- dictionaries ---- */

@@ -14,6 +14,10 @@ int daemon_call(
 	sd_bus *bus, const char *method, sd_bus_message **out_reply, const char *types, ...);
 /* Opens the bus, calls, closes; for methods whose answer is empty. */
 int daemon_tell(const char *method, const char *types, ...);
+/* Opens the bus, calls a method that answers with (bs): whether it went well, and a sentence,
+ * fresh. It may take two minutes. */
+int daemon_ask_verdict(
+	const char *method, const char *argument, bool *out_is_good, char **out_sentence);
 /* The next a{sv}, or aa{sv}, of a message; bytes become "data" when they are UTF-8, else
  * "data_base64". NULL when it is neither. */
 json_t *daemon_read_dict(sd_bus_message *message);

@@ -13,6 +13,7 @@ static const struct {
 	{"login", login_command, "set the relay of this device, after checking it"},
 	{"status", status_command, "how the distributor is connected, and if not, why"},
 	{"test", test_command, "send a push through relay and distributor, as to an app"},
+	{"jmap", jmap_command, "push for your mail: add, list, test, pause or remove a login"},
 	{"apps", status_command, "who gets pushes on this device"},
 	{"log", status_command, "the distributor's last events"},
 	{"register", register_command, "get a push URL of your own"},

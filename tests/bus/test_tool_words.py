@@ -26,6 +26,7 @@ OF_THE_DAEMON = {
     "move": ["wss://push.example/"],
     "listen": ["door"],
     "test": [],
+    "jmap": ["list"],
 }
 
 
@@ -113,6 +114,11 @@ def test_wrong_usage(command):
         ["login", "no url"],
         ["login", "ws://push.example/", "--no-check"],
         ["keys"],
+        ["jmap"],
+        ["jmap", "nonsense"],
+        ["jmap", "list", "work"],
+        ["jmap", "test"],
+        ["jmap", "pause", "a", "b"],
     ],
 )
 def test_wrong_words(words):

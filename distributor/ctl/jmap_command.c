@@ -1,0 +1,174 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* `bellwire jmap`: finds the subcommand; the small ones are here. */
+#include "common/cleanup.h"
+#include "distributor/alarm.h"
+#include "distributor/ctl/commands.h"
+#include "distributor/ctl/daemon.h"
+#include "distributor/ctl/jmap_commands.h"
+#include "distributor/ctl/readable.h"
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+static const char jmap_usage[] =
+	"usage: bellwire jmap list                 mail logins, and how each hears of new mail\n"
+	"       bellwire jmap test NAME            make the server push, and wait for it\n"
+	"       bellwire jmap pause|resume NAME    also after a restart\n"
+	"\n"
+	"  --json   print the result as JSON\n";
+
+static const struct {
+	const char *name;
+	int (*run)(int argc, char **argv);
+} jmap_subcommands[] = {
+	{"list", jmap_list_command},
+	{"test", jmap_test_command},
+	{"pause", jmap_pause_command},
+	{"resume", jmap_resume_command},
+};
+
+int jmap_misused(void) {
+	(void)fputs(jmap_usage, stderr);
+	return COMMAND_USAGE;
+}
+
+int jmap_command(int argc, char **argv) {
+	for (int i = 1; i < argc; i++) {
+		if (strcmp(argv[i], "--help") == 0 || strcmp(argv[i], "-h") == 0) {
+			(void)fputs(jmap_usage, stdout);
+			return COMMAND_OK;
+		}
+	}
+	for (size_t i = 0; i < sizeof jmap_subcommands / sizeof *jmap_subcommands; i++) {
+		if (argc > 1 && strcmp(argv[1], jmap_subcommands[i].name) == 0) {
+			return jmap_subcommands[i].run(argc - 1, argv + 1);
+		}
+	}
+	return jmap_misused();
+}
+
+/* One name when it is wanted, and --json. */
+static bool jmap_parse(int argc, char **argv, const char **out_name, bool *out_json) {
+	for (int i = 1; i < argc; i++) {
+		if (strcmp(argv[i], "--json") == 0) {
+			*out_json = true;
+		} else if (out_name && !*out_name && argv[i][0] != '-') {
+			*out_name = argv[i];
+		} else {
+			return false;
+		}
+	}
+	return !out_name || *out_name;
+}
+
+/* ---- list ---- */
+
+static void jmap_print_times(const json_t *login) {
+	char text[READABLE_MAX];
+	int64_t now_ms = clock_wall_ms(), pushed_ms = daemon_number(login, "pushed_ms"),
+			expires_ms = daemon_number(login, "expires_ms");
+	if (pushed_ms > 0) {
+		readable_duration(now_ms - pushed_ms, text);
+		printf(", last push %s ago", text);
+	}
+	if (expires_ms > now_ms) {
+		readable_duration(expires_ms - now_ms, text);
+		printf(", renewed within %s", text);
+	}
+}
+
+static void jmap_print_login(const json_t *login) {
+	const char *way = daemon_text(login, "way"), *reason = daemon_text(login, "reason");
+	printf("%-20s  %-28s  ", daemon_text(login, "name"), daemon_text(login, "user"));
+	if (daemon_bool(login, "paused")) {
+		(void)puts("paused");
+		return;
+	}
+	printf("%s", strcmp(way, "none") == 0 ? "not connected" : way);
+	if (reason[0]) {
+		printf(": %s", reason);
+	}
+	if (strcmp(way, "push") == 0) {
+		jmap_print_times(login);
+	}
+	if (daemon_number(login, "unread") > 0) {
+		printf(", %" PRId64 " unread", daemon_number(login, "unread"));
+	}
+	(void)putchar('\n');
+}
+
+static int jmap_print_logins(const json_t *logins) {
+	if (json_array_size(logins) == 0) {
+		(void)puts("There are no mail logins. See: bellwire jmap add --help");
+	}
+	for (size_t i = 0; i < json_array_size(logins); i++) {
+		jmap_print_login(json_array_get(logins, i));
+	}
+	return COMMAND_OK;
+}
+
+int jmap_list_command(int argc, char **argv) {
+	json_t *logins = NULL;
+	bool json = false;
+	if (!jmap_parse(argc, argv, NULL, &json)) {
+		return jmap_misused();
+	}
+	int result = daemon_ask("JmapList", &logins);
+	if (result != COMMAND_OK) {
+		return result;
+	}
+	if (json) {
+		return command_print_json(logins) ? COMMAND_OK : COMMAND_FAILED;
+	}
+	result = jmap_print_logins(logins);
+	json_decref(logins);
+	return result;
+}
+
+/* ---- test, pause, resume ---- */
+
+int jmap_test_command(int argc, char **argv) {
+	const char *name = NULL;
+	CLEANUP_FREE char *sentence = NULL;
+	bool json = false, is_good;
+	if (!jmap_parse(argc, argv, &name, &json)) {
+		return jmap_misused();
+	}
+	int result = daemon_ask_verdict("JmapTest", name, &is_good, &sentence);
+	if (result != COMMAND_OK) {
+		return result;
+	}
+	if (json && !command_print_json(json_pack("{s:b,s:s}", "good", is_good, "text", sentence))) {
+		return COMMAND_FAILED;
+	}
+	if (!json && is_good) {
+		(void)puts(sentence);
+	}
+	return is_good ? COMMAND_OK : json ? COMMAND_FAILED : command_fail("%s", sentence);
+}
+
+static int jmap_pause(int argc, char **argv, int is_paused) {
+	const char *name = NULL;
+	bool json = false;
+	if (!jmap_parse(argc, argv, &name, &json)) {
+		return jmap_misused();
+	}
+	int result = daemon_tell("JmapPause", "sb", name, is_paused);
+	if (result != COMMAND_OK) {
+		return result;
+	}
+	if (json) {
+		return command_print_json(json_pack("{s:b}", "paused", is_paused)) ? COMMAND_OK
+																		   : COMMAND_FAILED;
+	}
+	(void)puts(is_paused ? "paused; nothing is shown or run until it is resumed" : "resumed");
+	return COMMAND_OK;
+}
+
+int jmap_pause_command(int argc, char **argv) {
+	return jmap_pause(argc, argv, 1);
+}
+
+int jmap_resume_command(int argc, char **argv) {
+	return jmap_pause(argc, argv, 0);
+}
