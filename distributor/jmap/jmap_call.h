@@ -34,6 +34,7 @@ struct jmap_call_result {
 	struct slice session_state; /* RFC 8620 3.4: another one than the session's: fetch it anew */
 	const char *reason;
 	int64_t retry_after_sec;
+	bool is_too_large; /* TRY_LATER: asking for less might help */
 	int64_t took_ms;
 };
 typedef void jmap_called_fn(const struct jmap_call_result *result, void *ctx);

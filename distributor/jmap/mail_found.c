@@ -163,6 +163,15 @@ void mail_found_note(struct mail_found *found, const char *id) {
 	}
 }
 
+void mail_found_make_do(struct mail_found *found, const char *id) {
+	struct mail_one *one = mail_found_find(found, id);
+	if (one && one->depth == MAIL_OF_INTEREST) {
+		mail_one_set_depth(found, one, MAIL_WHOLE);
+	} else {
+		mail_found_drop(found, id);
+	}
+}
+
 bool mail_found_has(const struct mail_found *found, const char *id) {
 	return mail_found_find(found, id) != NULL;
 }

@@ -25,6 +25,8 @@ void mail_found_put(
 	struct mail_found *found, const struct mail_facts *facts, const char *mailbox, bool is_whole);
 /* It is of no interest, or gone. */
 void mail_found_drop(struct mail_found *found, const char *id);
+/* No more can be known of it: whole without a text, or of no interest when nothing is known. */
+void mail_found_make_do(struct mail_found *found, const char *id);
 bool mail_found_has(const struct mail_found *found, const char *id);
 
 /* Ids of some that are not whole, at most `most`: a fresh array, NULL when all are. */

@@ -118,10 +118,31 @@ static bool sync_knows_all(const struct mail_sync *sync) {
 	return run->has_boxes && run->has_emails && run->has_shown && is_whole;
 }
 
+/* An answer was too large. False when less cannot be asked for. */
+static bool sync_ask_less(struct mail_sync *sync) {
+	struct sync_run *run = &sync->run;
+	if (!run->is_careful) {
+		log_info("answer is too large, mails are asked for one by one login=%s account=%s",
+			sync->options.config->name, sync->account_id);
+		run->is_careful = true;
+	} else if (run->asked.wanted.is_asked) {
+		mail_found_make_do(run->found, json_string_value(json_array_get(run->asked.wanted_ids, 0)));
+	} else {
+		return false;
+	}
+	return run->requests < SYNC_REQUESTS_MAX;
+}
+
 static void sync_on_answered(const struct jmap_call_result *result, void *ctx) {
 	struct mail_sync *sync = ctx;
 	struct sync_trouble trouble = {0};
-	if (result->outcome != JMAP_CALL_OK) {
+	if (result->is_too_large && sync_ask_less(sync)) {
+		if (sync_knows_all(sync)) {
+			sync_finish(sync);
+		} else {
+			sync_ask(sync);
+		}
+	} else if (result->outcome != JMAP_CALL_OK) {
 		sync_fail(sync, result->outcome, result->reason, result->retry_after_sec);
 	} else if (!sync_read(sync, result, &trouble)) {
 		sync_fail(sync, trouble.outcome, trouble.reason, -1);

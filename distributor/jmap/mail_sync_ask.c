@@ -107,14 +107,16 @@ static void sync_ask_changes(struct sync_asking *asking) {
 	const struct sync_run *run = &asking->sync->run;
 	struct sync_asked *asked = asking->asked;
 	bool is_first = run->pages == 0;
+	asked->is_whole = is_first && !run->is_careful;
 	size_t most = is_first ? SYNC_CHANGES_FIRST : SYNC_CHANGES_NEXT;
 	asked->changes_most = most < asking->limits.objects ? most : asking->limits.objects;
 	asked->changes = sync_add(asking, "Email/changes",
 		json_pack("{s:s,s:I}", "sinceState", run->email_state, "maxChanges",
 			(json_int_t)asked->changes_most));
 	if (sync_room(asking) > 0) {
-		asked->created = sync_add_get_of(asking, "Email/get", asked->changes, "Email/changes",
-			"/created", is_first ? sync_whole_properties(asking->sync) : sync_light_properties());
+		asked->created =
+			sync_add_get_of(asking, "Email/get", asked->changes, "Email/changes", "/created",
+				asked->is_whole ? sync_whole_properties(asking->sync) : sync_light_properties());
 	}
 }
 
@@ -148,9 +150,10 @@ static void sync_ask_query(struct sync_asking *asking) {
 	asked->query = sync_add(asking, "Email/query",
 		json_pack("{s:o,s:[{s:s,s:b}],s:i}", "filter", sync_filter(sync), "sort", "property",
 			"receivedAt", "isAscending", 0, "limit", MAIL_SYNC_FETCH_MAX));
+	asked->is_whole = !sync->run.is_careful;
 	if (sync_room(asking) > 0) {
-		asked->queried = sync_add_get_of(
-			asking, "Email/get", asked->query, "Email/query", "/ids", sync_whole_properties(sync));
+		asked->queried = sync_add_get_of(asking, "Email/get", asked->query, "Email/query", "/ids",
+			asked->is_whole ? sync_whole_properties(sync) : sync_light_properties());
 	}
 }
 
@@ -190,9 +193,10 @@ static void sync_ask_shown(struct sync_asking *asking) {
 
 static void sync_ask_wanted(struct sync_asking *asking) {
 	struct sync_asked *asked = asking->asked;
-	size_t objects = asking->limits.objects;
-	asked->wanted_ids = mail_found_wanted(asking->sync->run.found,
-		objects < MAIL_SYNC_FETCH_MAX ? objects : (size_t)MAIL_SYNC_FETCH_MAX);
+	const struct sync_run *run = &asking->sync->run;
+	size_t objects = run->is_careful ? 1 : asking->limits.objects;
+	asked->wanted_ids = mail_found_wanted(
+		run->found, objects < MAIL_SYNC_FETCH_MAX ? objects : (size_t)MAIL_SYNC_FETCH_MAX);
 	if (asked->wanted_ids) {
 		asked->wanted = sync_add_get(asking, "Email/get", json_incref(asked->wanted_ids),
 			sync_whole_properties(asking->sync));

@@ -25,7 +25,7 @@ struct sync_asked {
 	struct sync_place all_boxes, box_changes, chosen_boxes, box_query, queried_boxes;
 	struct sync_place state, changes, created, query, queried;
 	struct sync_place shown, wanted;
-	bool may_page_boxes;
+	bool may_page_boxes, is_whole; /* created, queried: with their texts */
 	size_t changes_most, boxes_most;
 	json_t *shown_ids, *wanted_ids;
 };
@@ -36,6 +36,7 @@ struct sync_run {
 	bool has_boxes, has_emails, has_shown; /* all of it is known */
 	bool wants_box_pages; /* all of them are too many for one answer */
 	bool wants_query; /* the server cannot tell the changes */
+	bool is_careful; /* an answer was too large: texts are asked for mail by mail */
 	json_t *boxes; /* pages of all of them so far */
 	json_t *changed_boxes; /* array of ids */
 	char *box_state, *email_state; /* reached so far */

@@ -345,7 +345,8 @@ static bool sync_read_changes(struct sync_reading *reading) {
 		return sync_fail_odd(reading, "Email/changes");
 	}
 	sync_read_updated(run, &changes);
-	if (!sync_read_new(reading, changes.created, SIZE_MAX, run->asked.created, run->pages == 0)) {
+	if (!sync_read_new(
+			reading, changes.created, SIZE_MAX, run->asked.created, run->asked.is_whole)) {
 		return false;
 	}
 	sync_read_destroyed(run, &changes);
@@ -374,8 +375,8 @@ static bool sync_read_query(struct sync_reading *reading) {
 	if (!answer) {
 		return sync_fail_method(reading, "Email/query", error);
 	}
-	return sync_read_new(
-		reading, json_object_get(answer, "ids"), MAIL_SYNC_FETCH_MAX, run->asked.queried, true);
+	return sync_read_new(reading, json_object_get(answer, "ids"), MAIL_SYNC_FETCH_MAX,
+		run->asked.queried, run->asked.is_whole);
 }
 
 static bool sync_read_emails(struct sync_reading *reading) {

@@ -312,7 +312,7 @@ HOSTILE = {
     "markup": '<b>one</b><a href="http://evil.example">two</a><img src=x>&amp;&#x202e;',
     "direction": "one \u202egnp.exe\u202c \u2066two\u2069 \u200f\u061c\u200b\u2060\ufeff",
     "invisible": "\u200b\u2060\ufeff\u202e",
-    "long": "one " + "x" * (1 << 18),
+    "long": "one " + "x" * (1 << 20),
     "wide": "one " + "\U0001f468\u200d\U0001f469\u200d\U0001f467" * 2000,
     "formats": "one %s%n%x {id} {{}} $(id) `id` ${HOME}",
 }

@@ -345,7 +345,7 @@ def test_a_query_that_ignores_what_it_was_asked(jmap, ann, start_sync):
         ({"body": b"<html>"}, "later", -1),
         ({"body": b'{"methodResponses":{}}'}, "later", -1),
         ({"cut": True}, "later", -1),
-        ({"huge": 20 << 20}, "later", -1),
+        ({"huge": 20 << 20, "times": 2}, "later", -1),
     ],
 )
 def test_failures_lose_nothing(jmap, ann, sync, fault, outcome, retry):
@@ -368,6 +368,22 @@ def test_methods_that_fail(jmap, ann, sync, method, error):
     subjects = [m["subject"] for r in results for m in r["mails"]]
     assert subjects == ["kept for later"], results
     assert len(sync.log()) < 100000
+
+
+def test_mails_that_are_too_large(jmap, ann, sync):
+    """One of 9 MB, and many of 1 MB: the small ones with their text, the big one without; nothing is blocked."""
+    jmap.deliver(ann, "h" * (9 << 20))
+    for number in range(20):
+        jmap.deliver(ann, f"{number}", preview="p" * (1 << 20))
+    jmap.deliver(ann, "small")
+    result = sync.run()
+    assert sorted(m["subject"] for m in result["mails"]) == sorted(["", *(str(n) for n in range(20)), "small"])
+    assert sorted(len(m["preview"]) for m in result["mails"])[2:] == [1000] * 20
+    jmap.deliver(ann, "h" * (9 << 20))
+    jmap.faults.add("Email/changes", error="cannotCalculateChanges")
+    assert sync.new() == [""]
+    jmap.deliver(ann, "later")
+    assert sync.new() == ["later"]
 
 
 def test_changes_without_end(jmap, ann, sync):
