@@ -9,8 +9,10 @@
 #include "common/url.h"
 #include "distributor/alarm.h"
 #include "distributor/jmap/fetch_redirect.h"
+#include "distributor/jmap/fetch_tls.h"
 #include <assert.h>
 #include <curl/curl.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -33,6 +35,7 @@ struct fetch {
 	struct list link; /* struct fetcher::fetches */
 	struct fetcher *fetcher;
 	CURL *easy;
+	struct fetch_tls *tls;
 	struct curl_slist *headers;
 	struct buffer body;
 	char *sent_body;
@@ -63,6 +66,7 @@ static void fetch_free(struct fetch *fetch) {
 		(void)curl_multi_remove_handle(fetch->fetcher->multi, fetch->easy);
 	}
 	curl_easy_cleanup(fetch->easy);
+	fetch_tls_unref(fetch->tls);
 	curl_slist_free_all(fetch->headers);
 	buffer_finish(&fetch->body);
 	if (fetch->sent_body) {
@@ -98,6 +102,17 @@ static enum fetch_outcome fetch_outcome_of(const struct fetch *fetch, CURLcode c
 	}
 }
 
+/* Clear words about the certificate, in place of libcurl's. */
+static void fetch_explain_tls(struct fetch *fetch, const char *url) {
+	struct url parsed;
+	char *words =
+		url_parse(slice_of(url), &parsed) ? fetch_tls_print(fetch->tls, parsed.host) : NULL;
+	if (words) {
+		(void)snprintf(fetch->error, sizeof fetch->error, "%s", words);
+		free(words);
+	}
+}
+
 static const char *fetch_reason(
 	const struct fetch *fetch, enum fetch_outcome outcome, CURLcode code) {
 	if (outcome == FETCH_TOO_LARGE) {
@@ -125,6 +140,9 @@ static void fetch_finish(struct fetch *fetch, CURLcode code) {
 	bool ended_well = (code == CURLE_OK && !fetch->refusal) || fetch->is_ended_by_reader;
 	result.outcome = ended_well ? FETCH_ANSWERED : fetch_outcome_of(fetch, code);
 	result.status = (int)status;
+	if (code == CURLE_PEER_FAILED_VERIFICATION) {
+		fetch_explain_tls(fetch, url ? url : "");
+	}
 	if (!buffer_append(&fetch->body, "", 1)) {
 		result.outcome = FETCH_TOO_LARGE;
 	} else {
@@ -474,6 +492,7 @@ struct fetch *fetch_start(
 	if (!fetch->easy) {
 		log_fatal("libcurl has no handle");
 	}
+	fetch->tls = fetch_tls_watch(fetch->easy);
 	fetch_set_request(fetch, options);
 	fetch_set_auth(fetch, options->auth);
 	fetch_set_tls(fetch, options);

@@ -65,6 +65,7 @@ class Request:
 
     def __init__(self, handler, status):
         self.at, self.method, self.path = handler.began, handler.command, handler.path
+        self.peer = handler.client_address  # the same on one connection
         self.calls, self.status, self.headers = handler.calls, status, dict(handler.headers)
         self.body = getattr(handler, "request_object", None)
         self.took = time.monotonic() - handler.began

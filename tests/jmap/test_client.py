@@ -64,6 +64,7 @@ def test_session_and_password_are_found_once(client, jmap, ann):
     assert session["primary_mail"] == "a1" and session["api_url"].endswith("/jmap/api") and session["vapid_key"]
     assert client.count_asked() == 1 and len(session_requests(jmap)) == 1
     assert all(a["is_filled"] for a in answers)
+    assert len({r.peer for r in jmap.requests}) == 1  # one connection
 
 
 def test_calls_are_made_in_their_order(client, jmap):

@@ -134,7 +134,14 @@ def test_senseless_redirects(driver, jmap, ann, target):
 # ---- certificates ----
 
 
-@pytest.mark.parametrize("kind, words", [("expired", "expired"), ("self-signed", "self"), ("wrong-name", "name")])
+@pytest.mark.parametrize(
+    "kind, words",
+    [
+        ("expired", "the certificate of localhost expired at 20"),
+        ("self-signed", "self-signed; trust it with --ca FILE"),
+        ("wrong-name", "not for localhost, but for elsewhere.example"),
+    ],
+)
 def test_bad_certificates(driver, start_jmap, kind, words):
     jmap = start_jmap(certificate=kind)
     jmap.login()
@@ -146,6 +153,7 @@ def test_bad_certificates(driver, start_jmap, kind, words):
 def test_unknown_authority_and_absent_file(driver, jmap, ann):
     answer = driver.run("fetch", url=jmap.session_url, **LOGIN)
     assert answer["outcome"] == "tls" and jmap.requests == []
+    assert "an authority that is not trusted here" in answer["reason"]
     answer = fetch(driver, jmap, ca_file="/nonexistent/ca.pem")
     assert answer["outcome"] == "tls" and "/nonexistent/ca.pem" in answer["reason"]
 
