@@ -15,6 +15,7 @@
 #include <string.h>
 
 enum { CONTROL_PENDING_MAX = 64, CONTROL_NAME_LENGTH_MAX = 64 };
+#define CONTROL_NO_SUCH "org.bellwire.Error.NoSuchRegistration"
 
 struct control {
 	struct control_options options;
@@ -35,7 +36,8 @@ struct control_register {
 
 /* ---- who may ---- */
 
-/* Negative, with the error set, for callers inside of a sandbox. */
+/* Negative, with the error set, for callers inside of a sandbox, and for those that have left: what
+ * they were cannot be seen any more. */
 static int control_admit(sd_bus_message *message, sd_bus_error *error) {
 	sd_bus_creds *creds = NULL;
 	const char *label = NULL;
@@ -48,9 +50,10 @@ static int control_admit(sd_bus_message *message, sd_bus_error *error) {
 	}
 	sandbox_look(pid, slice_of(label), &sandbox);
 	sd_bus_creds_unref(creds);
-	if (sandbox.is_sandboxed) {
+	if (sandbox.is_sandboxed || sandbox.is_hidden) {
 		return sd_bus_error_set(error, SD_BUS_ERROR_ACCESS_DENIED,
-			"the management interface is not for sandboxed apps");
+			sandbox.is_hidden ? "the caller has left, so who it was cannot be told"
+							  : "the management interface is not for sandboxed apps");
 	}
 	return 0;
 }
@@ -131,9 +134,10 @@ static int control_log(sd_bus_message *reply, const struct control *control) {
 
 /* ---- registrations of the user's own ---- */
 
+/* Numbers alone are those of `bellwire apps`. */
 static bool control_name_is_valid(const char *name) {
 	size_t len = strlen(name);
-	return len > 0 && len <= CONTROL_NAME_LENGTH_MAX &&
+	return len > 0 && len <= CONTROL_NAME_LENGTH_MAX && strspn(name, "0123456789") < len &&
 		   strspn(name, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-") == len;
 }
 
@@ -141,8 +145,8 @@ static int control_answer_register(sd_bus_message *call, enum register_outcome o
 	const struct registration *registration, const char *detail) {
 	CLEANUP(sd_bus_message_unrefp) sd_bus_message *reply = NULL;
 	if (outcome != REGISTER_OK) {
-		return sd_bus_reply_method_errorf(call, "org.bellwire.Error.NotRegistered", "%s%s%s",
-			register_outcome_name(outcome), detail[0] ? ": " : "", detail);
+		return sd_bus_reply_method_errorf(call, "org.bellwire.Error.NotRegistered", "%s",
+			detail[0] ? detail : register_outcome_name(outcome));
 	}
 	int result = sd_bus_message_new_method_return(call, &reply);
 	result = result < 0 ? result : control_report_keys(reply, registration);
@@ -196,7 +200,7 @@ static int control_register(struct control *control, sd_bus_message *call, sd_bu
 	}
 	if (!control_name_is_valid(name)) {
 		return sd_bus_error_set(error, SD_BUS_ERROR_INVALID_ARGS,
-			"a name is 1 to 64 letters, digits, dots, dashes and underscores");
+			"a name is 1 to 64 letters, digits, dots, dashes and underscores, and no number alone");
 	}
 	if (control->pending_count >= CONTROL_PENDING_MAX) {
 		return sd_bus_error_set(error, SD_BUS_ERROR_LIMITS_EXCEEDED, "too many at once");
@@ -227,7 +231,7 @@ static int control_read_registration(struct control *control, sd_bus_message *ca
 		registrations_find_number(distributor_registrations(control->options.distributor), number);
 	if (!registration) {
 		return sd_bus_error_setf(
-			error, "org.bellwire.Error.NoSuchRegistration", "there is no registration %u", number);
+			error, CONTROL_NO_SUCH, "there is no registration %u; see: bellwire apps", number);
 	}
 	*out_registration = registration;
 	return 0;
@@ -239,9 +243,9 @@ static int control_unregister(struct control *control, sd_bus_message *call, sd_
 	if (result < 0) {
 		return result;
 	}
-	if (registration->kind == REGISTRATION_HOOK) {
+	if (registration->kind == REGISTRATION_HOOK || registration->kind == REGISTRATION_MAIL) {
 		return sd_bus_error_set(error, SD_BUS_ERROR_NOT_SUPPORTED,
-			"a hook goes when its section leaves the configuration");
+			"a hook or mail login goes when its section leaves the configuration");
 	}
 	(void)registrations_unregister(distributor_registrations(control->options.distributor),
 		registration->kind, slice_of(registration->token), false); /* it is there */
@@ -269,8 +273,8 @@ static int control_listen(struct control *control, sd_bus_message *call, sd_bus_
 	}
 	if (name[0] && !registrations_find(distributor_registrations(control->options.distributor),
 					   REGISTRATION_NAMED, slice_of(name))) {
-		return sd_bus_error_setf(
-			error, "org.bellwire.Error.NoSuchRegistration", "nothing is registered as %s", name);
+		return sd_bus_error_setf(error, CONTROL_NO_SUCH,
+			"nothing is registered as %s; see: bellwire register --help", name);
 	}
 	result = sd_bus_reply_method_return(call, NULL); /* before the first push */
 	if (result >= 0) {
@@ -297,7 +301,11 @@ static int control_resume(struct control *control, sd_bus_message *call, sd_bus_
 
 static int control_reconnect(struct control *control, sd_bus_message *call, sd_bus_error *error) {
 	(void)call;
-	(void)error;
+	struct link_status link;
+	control_link_status(control->options.distributor, &link);
+	if (link.state == LINK_STOPPED) {
+		return sd_bus_error_set(error, "org.bellwire.Error.Stopped", link.reason);
+	}
 	distributor_hint(control->options.distributor, LINK_HINT_NOW);
 	return CONTROL_DONE;
 }

@@ -84,13 +84,16 @@ static bool sandbox_read_info(int fd, char *data, size_t *out_bytes) {
 
 static void sandbox_look_flatpak(pid_t pid, struct sandbox *out) {
 	char path[64];
-	(void)snprintf(path, sizeof path, "/proc/%d/root/.flatpak-info", (int)pid);
-	CLEANUP_CLOSE int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY);
-	if (fd < 0) {
-		return; /* no such file, or not ours to see: not in Flatpak's hands */
+	(void)snprintf(path, sizeof path, "/proc/%d/root", (int)pid);
+	CLEANUP_CLOSE int root = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	if (root < 0) {
+		out->is_hidden = errno == ENOENT || errno == ESRCH;
+		return; /* else it is not ours to see: not in Flatpak's hands */
 	}
-	out->is_sandboxed = true;
-	CLEANUP_FREE char *data = malloc(SANDBOX_INFO_MAX);
+	CLEANUP_CLOSE int fd =
+		openat(root, ".flatpak-info", O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY);
+	out->is_sandboxed = fd >= 0 || errno != ENOENT;
+	CLEANUP_FREE char *data = fd < 0 ? NULL : malloc(SANDBOX_INFO_MAX);
 	size_t bytes;
 	if (data && sandbox_read_info(fd, data, &bytes)) {
 		(void)sandbox_parse_flatpak_info((struct slice){data, bytes}, out->app);
@@ -100,8 +103,13 @@ static void sandbox_look_flatpak(pid_t pid, struct sandbox *out) {
 void sandbox_look(pid_t pid, struct slice label, struct sandbox *out) {
 	*out = (struct sandbox){0};
 	out->is_sandboxed = sandbox_parse_label(label, out->app);
-	if (!out->is_sandboxed && pid > 0) {
+	if (out->is_sandboxed) {
+		return;
+	}
+	if (pid > 0) {
 		sandbox_look_flatpak(pid, out);
+	} else {
+		out->is_hidden = true;
 	}
 }
 

@@ -12,6 +12,7 @@ enum { SANDBOX_APP_MAX = 255 };
 
 struct sandbox {
 	bool is_sandboxed;
+	bool is_hidden; /* nothing is known: the process is gone, or nobody says which it was */
 	char app[SANDBOX_APP_MAX + 1]; /* "" when not sandboxed, or when its id cannot be read */
 };
 

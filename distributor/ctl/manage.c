@@ -118,8 +118,9 @@ static int64_t manage_find(const char *word) {
 	}
 	json_decref(apps);
 	if (count != 1) {
-		(void)command_fail(count == 0 ? "nothing is registered as %s"
-									  : "%s has several registrations; give the number of one",
+		(void)command_fail(
+			count == 0 ? "nothing is registered as %s; see: bellwire apps"
+					   : "%s has several registrations; give the number of one, see: bellwire apps",
 			word);
 		return -1;
 	}

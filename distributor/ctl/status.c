@@ -66,9 +66,11 @@ static void status_print_link(const json_t *status) {
 	}
 	printf("not connected%s%s: %s\n", daemon_text(status, "relay")[0] ? " to " : "",
 		daemon_text(status, "relay"), daemon_text(status, "reason"));
-	printf("%s since %s", daemon_text(status, "state"), since);
-	status_print_next(status);
-	(void)putchar('\n');
+	if (daemon_number(status, "since_ms") > 0) { /* else there was no link yet */
+		printf("%s since %s", daemon_text(status, "state"), since);
+		status_print_next(status);
+		(void)putchar('\n');
+	}
 }
 
 static void status_print(const json_t *status) {

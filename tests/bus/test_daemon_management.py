@@ -139,3 +139,16 @@ def test_a_sandbox_cannot_manage(daemon, caller, session, tmp_path):
     assert "org.freedesktop.DBus.Error.AccessDenied" not in allowed.values(), allowed
     methods = {m.get("name") for m in introspected(session, MANAGEMENT).findall("method")}
     assert methods == {call.split()[1] for call in refused if call.startswith(MANAGEMENT)}
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="chroot needs root")
+def test_a_sandbox_cannot_hide_by_leaving(daemon, session, tmp_path):
+    """The daemon stands still until the caller is gone, so that nobody is there to be looked at."""
+    root = tmp_path / "root"
+    root.mkdir()
+    (root / ".flatpak-info").write_text("[Application]\nname=org.example.App\n")
+    daemon.process.signal(signal.SIGSTOP)
+    done = run_program([PYTHON, str(HERE / "boxed_caller.py"), str(root), "Pause"], session.env)
+    assert done.returncode == 0, done.stderr
+    daemon.process.signal(signal.SIGCONT)
+    assert daemon.status()["paused"] is False

@@ -5,6 +5,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/wait.h>
 #include <unistd.h>
 /* clang-format off */
 #include <cmocka.h>
@@ -56,14 +57,14 @@ static void snap_label_names_the_snap(void **state) {
 
 static void sandboxed_app_may_use_its_own_names(void **state) {
 	(void)state;
-	const struct sandbox app = {true, "org.kde.tokodon"};
+	const struct sandbox app = {.is_sandboxed = true, .app = "org.kde.tokodon"};
 	assert_true(sandbox_may_use(&app, "org.kde.tokodon"));
 	assert_true(sandbox_may_use(&app, "org.kde.tokodon.push"));
 	assert_false(sandbox_may_use(&app, "org.kde.tokodonpush"));
 	assert_false(sandbox_may_use(&app, "org.kde"));
 	assert_false(sandbox_may_use(&app, "org.kde.neochat"));
 	assert_false(sandbox_may_use(&app, ":1.7"));
-	const struct sandbox unreadable = {true, ""};
+	const struct sandbox unreadable = {.is_sandboxed = true};
 	assert_false(sandbox_may_use(&unreadable, "org.kde.tokodon"));
 	const struct sandbox none = {0};
 	assert_true(sandbox_may_use(&none, "org.kde.anything"));
@@ -74,11 +75,36 @@ static void a_process_outside_is_not_sandboxed(void **state) {
 	struct sandbox sandbox;
 	sandbox_look(getpid(), slice_of("unconfined"), &sandbox);
 	assert_false(sandbox.is_sandboxed);
-	sandbox_look(0, slice_of(""), &sandbox);
-	assert_false(sandbox.is_sandboxed);
+	assert_false(sandbox.is_hidden);
+}
+
+static void a_label_is_enough(void **state) {
+	(void)state;
+	struct sandbox sandbox;
 	sandbox_look(1 << 30, slice_of("snap.a.b (enforce)"), &sandbox);
 	assert_true(sandbox.is_sandboxed);
+	assert_false(sandbox.is_hidden);
 	assert_string_equal(sandbox.app, "a");
+}
+
+static void what_has_ended_is_hidden(void **state) {
+	(void)state;
+	struct sandbox sandbox;
+	siginfo_t info;
+	sandbox_look(0, slice_of(""), &sandbox);
+	assert_true(sandbox.is_hidden);
+	pid_t pid = fork();
+	assert_true(pid >= 0);
+	if (pid == 0) {
+		_exit(0);
+	}
+	assert_int_equal(waitid(P_PID, (id_t)pid, &info, WEXITED | WNOWAIT), 0);
+	sandbox_look(pid, slice_of("unconfined"), &sandbox); /* it still has its number */
+	assert_true(sandbox.is_hidden);
+	assert_int_equal(waitpid(pid, NULL, 0), pid);
+	sandbox_look(pid, slice_of("unconfined"), &sandbox);
+	assert_true(sandbox.is_hidden);
+	assert_false(sandbox.is_sandboxed);
 }
 
 int main(void) {
@@ -87,6 +113,8 @@ int main(void) {
 		cmocka_unit_test(snap_label_names_the_snap),
 		cmocka_unit_test(sandboxed_app_may_use_its_own_names),
 		cmocka_unit_test(a_process_outside_is_not_sandboxed),
+		cmocka_unit_test(a_label_is_enough),
+		cmocka_unit_test(what_has_ended_is_hidden),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
