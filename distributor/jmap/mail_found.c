@@ -125,6 +125,7 @@ static void mail_found_drop_oldest(struct mail_found *found) {
 			oldest = one;
 		}
 	}
+	assert(oldest);
 	mail_found_remove(found, oldest);
 	found->more++;
 }

@@ -7,7 +7,6 @@
 #include "common/log.h"
 #include "common/mem.h"
 #include "distributor/alarm.h"
-#include "distributor/jmap/mail_read.h"
 #include "distributor/jmap/mail_sync_impl.h"
 #include <assert.h>
 #include <stdlib.h>

@@ -2,6 +2,7 @@
 /* A run of mail_sync and what it has come to know; for its own files. */
 #pragma once
 #include "distributor/jmap/mail_found.h"
+#include "distributor/jmap/mail_read.h"
 #include "distributor/jmap/mail_sync.h"
 #include "distributor/jmap/mailboxes.h"
 

@@ -3,7 +3,6 @@
 #include "common/json.h"
 #include "common/log.h"
 #include "common/mem.h"
-#include "distributor/jmap/mail_read.h"
 #include "distributor/jmap/mail_sync_impl.h"
 #include <stdlib.h>
 #include <string.h>

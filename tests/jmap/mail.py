@@ -114,13 +114,16 @@ class Person:
             self.session.env["DBUS_SYSTEM_BUS_ADDRESS"] = (
                 system_bus.address if system_bus else "unix:path=/nonexistent/bus"
             )
-            self.desktop = Desktop(self.session, *([capabilities] if capabilities else []))
+            self.desktop = self.start_desktop(capabilities)
             self.relay = self.new_relay(is_secure, **(relay_flags or {}))
         except BaseException:
             self.finish()
             raise
 
     # ---- parts ----
+
+    def start_desktop(self, capabilities):
+        return Desktop(self.session, *([capabilities] if capabilities else []))
 
     def new_relay(self, is_secure=False, **flags):
         directory = self.directory / f"relay{len(self.relays)}"
