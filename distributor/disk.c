@@ -278,7 +278,7 @@ struct state_file {
 	struct list current,
 		next; /* struct state_waiter::link: of the running write, of the one after */
 	bool is_writing, is_wanted, is_failing;
-	bool is_released; /* goes with the end of its write */
+	bool is_released, has_last; /* goes with the end of its write, or of the one after that */
 };
 
 static void state_file_begin(struct state_file *file);
@@ -295,31 +295,39 @@ static void state_file_free(struct state_file *file) {
 	free(file);
 }
 
+static void state_file_tell(struct list *waiters, int result) {
+	struct state_waiter *waiter;
+	while ((waiter = list_first(waiters, struct state_waiter, link))) {
+		list_remove(&waiter->link);
+		waiter->done(result, waiter->ctx);
+		free(waiter);
+	}
+}
+
 static void state_file_on_written(int result, void *ctx) {
 	struct state_file *file = ctx;
 	struct list told;
 	list_init(&told);
 	list_splice(&told, &file->current);
 	file->is_writing = false;
-	if (file->is_released) {
-		disk_note(file->disk, &file->is_failing, 0); /* nobody tries again */
-		state_file_free(file);
-		return;
-	}
-	disk_note(file->disk, &file->is_failing, result);
-	if (result < 0) {
+	disk_note(file->disk, &file->is_failing, file->is_released ? 0 : result);
+	if (result < 0 && !file->is_released) {
 		ev_timer_set(&file->again, STATE_FILE_AGAIN_SEC, 0.);
 		ev_timer_start(file->loop, &file->again);
 	}
 	if (file->is_wanted) {
 		state_file_begin(file); /* before anyone is told, who may save again */
 	}
-	struct state_waiter *waiter;
-	while ((waiter = list_first(&told, struct state_waiter, link))) {
-		list_remove(&waiter->link);
-		waiter->done(result, waiter->ctx);
-		free(waiter);
+	state_file_tell(&told, result);
+	if (file->is_released && !file->has_last) {
+		state_file_free(file);
 	}
+}
+
+static void state_file_on_last_written(int result, void *ctx) {
+	struct state_file *file = ctx;
+	state_file_tell(&file->next, result);
+	state_file_free(file);
 }
 
 static void state_file_write(struct state_file *file, disk_done_fn *done) {
@@ -361,22 +369,16 @@ void state_file_destroy(struct state_file *file) {
 	if (!file) {
 		return;
 	}
-	struct state_waiter *waiter;
-	while ((waiter = list_first(&file->next, struct state_waiter, link))) {
-		list_remove(&waiter->link);
-		waiter->done(-ECANCELED, waiter->ctx);
-		free(waiter);
-	}
+	state_file_tell(&file->next, -ECANCELED);
 	state_file_free(file);
 }
 
 void state_file_release(struct state_file *file) {
-	assert(list_is_empty(&file->current) && list_is_empty(&file->next));
-	if (file->is_wanted) { /* behind the write that is under way */
-		state_file_write(file, NULL);
-	}
 	file->is_released = true;
-	if (!file->is_writing) {
+	if (file->is_wanted) { /* behind the write that is under way */
+		file->has_last = true;
+		state_file_write(file, state_file_on_last_written);
+	} else if (!file->is_writing) {
 		disk_note(file->disk, &file->is_failing, 0);
 		state_file_free(file);
 	}

@@ -39,6 +39,6 @@ struct state_file *state_file_create(
 /* After disk_close(). Saves that nobody began are lost: save before. NULL is fine. */
 void state_file_destroy(struct state_file *file);
 /* For one whose owner goes before the disk does: a save that was asked for and has not begun begins
- * now, so `print` is called for the last time in here. Nobody may wait for a save any more. */
+ * now, so `print` is called for the last time in here. Who waits for a save is still told. */
 void state_file_release(struct state_file *file);
 void state_file_save(struct state_file *file, disk_done_fn *done, void *ctx);

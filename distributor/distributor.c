@@ -11,6 +11,7 @@
 #include "distributor/bus/control.h"
 #include "distributor/bus/unifiedpush.h"
 #include "distributor/disk.h"
+#include "distributor/jmap/jmap.h"
 #include "distributor/link/heartbeat.h"
 #include "distributor/link/websocket_library.h"
 #include "distributor/monitor/network.h"
@@ -47,6 +48,8 @@ struct distributor {
 	struct history *history;
 	struct notify *notify;
 	struct hooks *hooks;
+	struct jmap *jmap;
+	const char *config_path; /* NULL: none */
 	struct alarm notice; /* the relay is out of reach for long */
 	struct alarm catch_up;
 	const char *catch_up_why; /* waits for the link; NULL: nothing to catch up */
@@ -114,6 +117,9 @@ static void distributor_on_catch_up(struct alarm *alarm, void *ctx) {
 	if (why) {
 		hooks_catch_up(d->hooks, why);
 	}
+	if (why && strcmp(why, "start") != 0) { /* then logins look without waiting for the relay */
+		jmap_resync(d->jmap, why);
+	}
 }
 
 static void distributor_watch_link(struct distributor *d, enum link_state state) {
@@ -132,6 +138,16 @@ static void distributor_watch_link(struct distributor *d, enum link_state state)
 	}
 }
 
+/* A link that is up is a way into the network, whatever the routes look like. */
+static bool distributor_is_online(const struct distributor *d, enum link_state state) {
+	return state == LINK_UP || !d->network || network_has_route(d->network);
+}
+
+static void distributor_tell_jmap(struct distributor *d, enum link_state state) {
+	jmap_set_relay_up(d->jmap, state == LINK_UP);
+	jmap_set_online(d->jmap, distributor_is_online(d, state));
+}
+
 static void distributor_on_entered(struct account *account, enum link_state state, void *ctx) {
 	struct distributor *d = ctx;
 	struct link_status status;
@@ -139,6 +155,7 @@ static void distributor_on_entered(struct account *account, enum link_state stat
 		return;
 	}
 	link_status(account->relay, &status);
+	distributor_tell_jmap(d, state);
 	distributor_watch_link(d, state);
 	distributor_update_status(d);
 	if (state == LINK_UP || state == LINK_OFFLINE || state == LINK_WAITING ||
@@ -222,6 +239,7 @@ static void distributor_apply_power(struct distributor *d) {
 	accounts_set_thrift(d->accounts, (enum link_thrift)d->config->thrift, state->on_mains);
 	/* device-network-and-power.md 15: what a gathered run may wait */
 	hooks_set_patience_ms(d->hooks, state->on_mains ? 0 : state->is_metered ? 30000 : 5000);
+	jmap_set_mains(d->jmap, state->on_mains);
 }
 
 static void distributor_set_urgency(struct distributor *d, enum urgency min) {
@@ -239,6 +257,15 @@ static void distributor_on_power(const struct power_state *state, enum urgency m
 	if (state->on_mains) {
 		accounts_hint(d->accounts, LINK_HINT_POWER, 0);
 	}
+}
+
+static enum link_state distributor_link_state(const struct distributor *d) {
+	const struct account *account = accounts_present(d->accounts);
+	struct link_status status = {.state = LINK_STOPPED};
+	if (account && account->relay) {
+		link_status(account->relay, &status);
+	}
+	return status.state;
 }
 
 static void distributor_on_network(enum network_news news, int64_t slept_ms, void *ctx) {
@@ -262,6 +289,14 @@ static void distributor_on_network(enum network_news news, int64_t slept_ms, voi
 		d->catch_up_why = "resume"; /* when the relay has greeted us */
 	}
 	accounts_hint(d->accounts, hints[news], slept_ms);
+	if (news == NETWORK_CHANGED || news == NETWORK_RESUMED) {
+		jmap_set_online(d->jmap, distributor_is_online(d, distributor_link_state(d)));
+		jmap_on_network(d->jmap);
+	}
+}
+
+static void distributor_on_jmap_changed(void *ctx) {
+	control_jmap_changed(((struct distributor *)ctx)->control);
 }
 
 static void distributor_on_used(void *ctx) {
@@ -557,8 +592,24 @@ static void distributor_start(struct distributor *d, int control_result) {
 	distributor_update_status(d);
 }
 
+static void distributor_open_jmap(struct distributor *d, struct jmap_configs *take_logins) {
+	const struct jmap_options options = {.loop = d->loop,
+		.alarms = d->alarms,
+		.session_bus = d->session_bus,
+		.registrations = d->registrations,
+		.dispatch = d->dispatch,
+		.disk = d->disk,
+		.notify = d->notify,
+		.state_dir = d->config->state_dir,
+		.is_on_mains = power_state(d->power)->on_mains,
+		.is_online = distributor_is_online(d, distributor_link_state(d)),
+		.changed = distributor_on_jmap_changed,
+		.ctx = d};
+	d->jmap = jmap_open(&options, take_logins);
+}
+
 static enum distributor_result distributor_open(
-	struct distributor *d, const struct hooks_config *hooks) {
+	struct distributor *d, const struct distributor_config *configured) {
 	enum distributor_result result = distributor_lock(d);
 	if (result != DISTRIBUTOR_OK || !distributor_connect_bus(d)) {
 		return result != DISTRIBUTOR_OK ? result : DISTRIBUTOR_FAILED;
@@ -570,7 +621,7 @@ static enum distributor_result distributor_open(
 	}
 	struct hooks_options options = {.loop = d->loop,
 		.alarms = d->alarms,
-		.config = hooks,
+		.config = configured->hooks,
 		.session_bus = d->session_bus,
 		.registrations = d->registrations,
 		.dispatch = d->dispatch};
@@ -580,6 +631,7 @@ static enum distributor_result distributor_open(
 	}
 	distributor_start_links(d);
 	d->hooks = hooks_open(&options);
+	distributor_open_jmap(d, configured->take_logins);
 	int control_result = distributor_open_control(d);
 	result = distributor_open_bus(d);
 	if (result == DISTRIBUTOR_OK) {
@@ -588,18 +640,19 @@ static enum distributor_result distributor_open(
 	return result;
 }
 
-enum distributor_result distributor_create(struct ev_loop *loop, const struct config *config,
-	const struct hooks_config *hooks, struct distributor **out_distributor) {
+enum distributor_result distributor_create(struct ev_loop *loop,
+	const struct distributor_config *configured, struct distributor **out_distributor) {
 	struct distributor *d = mem_zalloc(sizeof *d);
 	d->loop = loop;
-	d->config = config;
+	d->config = configured->config;
+	d->config_path = configured->path;
 	d->lock = -1;
 	d->catch_up_why = "start";
 	d->history = history_create();
 	d->alarms = alarms_create(loop);
 	alarm_init(&d->notice, d->alarms, distributor_on_notice, d);
 	alarm_init(&d->catch_up, d->alarms, distributor_on_catch_up, d);
-	enum distributor_result result = distributor_open(d, hooks);
+	enum distributor_result result = distributor_open(d, configured);
 	if (result == DISTRIBUTOR_OK) {
 		*out_distributor = d;
 	} else {
@@ -619,6 +672,7 @@ void distributor_destroy(struct distributor *d) {
 	unifiedpush_close(d->unifiedpush);
 	control_close(d->control);
 	hooks_close(d->hooks);
+	jmap_close(d->jmap);
 	if (d->accounts) {
 		accounts_stop(d->accounts);
 	}
@@ -666,6 +720,30 @@ struct dispatch *distributor_dispatch(const struct distributor *d) {
 
 const struct config *distributor_config(const struct distributor *d) {
 	return d->config;
+}
+
+struct jmap *distributor_jmap(const struct distributor *d) {
+	return d->jmap;
+}
+
+bool distributor_reload(struct distributor *d, char **out_error) {
+	struct jmap_configs logins = {.count = 0};
+	size_t bytes = 0;
+	char *said = NULL;
+	FILE *err = open_memstream(&said, &bytes);
+	if (!err) {
+		log_fatal("no memory for a message");
+	}
+	int result = jmap_configs_load(d->config_path, &logins, err);
+	(void)fclose(err); /* to memory */
+	if (result < 0) {
+		*out_error = said;
+		return false;
+	}
+	free(said);
+	jmap_reload(d->jmap, &logins);
+	log_info("mail logins are read anew count=%zu", jmap_count(d->jmap));
+	return true;
 }
 
 void distributor_save(struct distributor *d, disk_done_fn *done, void *ctx) {

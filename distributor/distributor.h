@@ -9,6 +9,7 @@
 #include "distributor/config.h"
 #include "distributor/disk.h"
 #include "distributor/dispatch.h"
+#include "distributor/jmap/jmap_config.h"
 #include "distributor/registrations.h"
 #include <ev.h>
 
@@ -20,9 +21,16 @@ enum distributor_result {
 	DISTRIBUTOR_OTHER_RUNS, /* on this bus or in this directory: no use to start again */
 };
 
-/* config and hooks outlive it. On success everything is served, the relay being connected to. */
-enum distributor_result distributor_create(struct ev_loop *loop, const struct config *config,
-	const struct hooks_config *hooks, struct distributor **out_distributor);
+/* What the config file says; config, hooks and path outlive the distributor. */
+struct distributor_config {
+	const struct config *config;
+	const struct hooks_config *hooks;
+	struct jmap_configs *take_logins; /* its content is taken */
+	const char *path; /* NULL: there is no such file */
+};
+/* On success everything is served, the relay being connected to. */
+enum distributor_result distributor_create(struct ev_loop *loop,
+	const struct distributor_config *configured, struct distributor **out_distributor);
 /* Ends calls and links, writes what is to be kept. NULL is fine. */
 void distributor_destroy(struct distributor *distributor);
 
@@ -35,6 +43,11 @@ struct accounts *distributor_accounts(const struct distributor *distributor);
 struct registrations *distributor_registrations(const struct distributor *distributor);
 struct dispatch *distributor_dispatch(const struct distributor *distributor);
 const struct config *distributor_config(const struct distributor *distributor);
+struct jmap;
+struct jmap *distributor_jmap(const struct distributor *distributor);
+/* Reads the mail logins of the config file anew. False with what is wrong there in *out_error,
+ * fresh; nothing has changed then. */
+bool distributor_reload(struct distributor *distributor, char **out_error);
 /* Writes the state, also what was changed by the functions here, then calls back. */
 void distributor_save(struct distributor *distributor, disk_done_fn *done, void *ctx);
 /* No connection until resumed; kept across restarts. */

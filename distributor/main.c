@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* bellwire-distributor: settings, then the daemon until a signal. */
+#include "common/cleanup.h"
 #include "common/log.h"
 #include "distributor/config.h"
 #include "distributor/distributor.h"
@@ -28,15 +29,22 @@ static void main_on_signal(struct ev_loop *loop, ev_signal *signal, int events) 
 }
 
 static void main_on_hangup(struct ev_loop *loop, ev_signal *signal, int events) {
+	CLEANUP_FREE char *problem = NULL;
 	(void)loop;
 	(void)events;
-	(void)signal;
-	log_info("settings are read at the start only; restart to take over new ones");
+	if (!signal->data) {
+		return; /* what is just being started has read them a moment ago */
+	}
+	if (!distributor_reload(signal->data, &problem)) {
+		log_error("mail logins stay as they are: %s", problem);
+	}
+	log_info("other settings are read at the start only; restart to take over new ones");
 }
 
-static int main_run(const struct config *config, const struct hooks_config *hooks) {
+static int main_run(const struct distributor_config *configured) {
 	struct ev_loop *loop = ev_loop_new(EVBACKEND_EPOLL);
 	struct distributor *distributor = NULL;
+	size_t logins = configured->take_logins->count;
 	ev_signal interrupted, terminated, hangup;
 	int status = EXIT_GOOD;
 	ev_signal_init(&interrupted, main_on_signal, SIGINT);
@@ -44,10 +52,13 @@ static int main_run(const struct config *config, const struct hooks_config *hook
 	ev_signal_init(&hangup, main_on_hangup, SIGHUP);
 	ev_signal_start(loop, &interrupted);
 	ev_signal_start(loop, &terminated);
+	hangup.data = NULL;
 	ev_signal_start(loop, &hangup);
-	switch (distributor_create(loop, config, hooks, &distributor)) {
+	switch (distributor_create(loop, configured, &distributor)) {
 	case DISTRIBUTOR_OK:
-		log_info("ready state_dir=%s hooks=%zu", config->state_dir, hooks->count);
+		hangup.data = distributor;
+		log_info("ready state_dir=%s hooks=%zu logins=%zu", configured->config->state_dir,
+			configured->hooks->count, logins);
 		(void)sd_notify(0, "READY=1");
 		ev_run(loop, 0);
 		status = distributor_is_broken(distributor) ? EXIT_BAD : EXIT_GOOD;
@@ -95,7 +106,10 @@ static int main_act(enum settings_action action, int argc, char **argv, struct c
 		status = EXIT_GOOD;
 	} else if (good) {
 		log_settings_apply(&config->log);
-		status = main_run(config, &hooks);
+		status = main_run(&(struct distributor_config){.config = config,
+			.hooks = &hooks,
+			.take_logins = &logins,
+			.path = main_config_path(argc, argv)});
 	}
 	hooks_config_free(&hooks);
 	jmap_configs_free(&logins);

@@ -5,6 +5,8 @@
 #include "common/cleanup.h"
 #include "common/log.h"
 #include "common/mem.h"
+#include "distributor/bus/control_internal.h"
+#include "distributor/bus/control_jmap.h"
 #include "distributor/bus/control_report.h"
 #include "distributor/bus/listeners.h"
 #include "distributor/bus/rules.h"
@@ -14,25 +16,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { CONTROL_PENDING_MAX = 64, CONTROL_NAME_LENGTH_MAX = 64 };
+enum { CONTROL_NAME_LENGTH_MAX = 64 };
 #define CONTROL_NO_SUCH "org.bellwire.Error.NoSuchRegistration"
-
-struct control {
-	struct control_options options;
-	struct sd_bus *sd;
-	sd_bus_slot *object;
-	struct listeners *listeners;
-	struct list pending; /* struct control_register::link */
-	uint32_t pending_count;
-	bool is_named;
-};
-
-/* A Register that waits for its endpoint. */
-struct control_register {
-	struct list link; /* struct control::pending */
-	struct control *control; /* NULL: we end */
-	sd_bus_message *call;
-};
 
 /* ---- who may ---- */
 
@@ -60,15 +45,6 @@ static int control_admit(sd_bus_message *message, sd_bus_error *error) {
 
 /* ---- one call ---- */
 
-/* What a method leaves to be answered; negative, with the error set: that. */
-enum control_answer {
-	CONTROL_DONE, /* nothing to say but that */
-	CONTROL_CHANGED, /* the same, when it is on the disk */
-	CONTROL_LATER, /* it answers by itself */
-};
-typedef int control_run_fn(struct control *control, sd_bus_message *call, sd_bus_error *error);
-typedef int control_report_fn(sd_bus_message *reply, const struct control *control);
-
 struct control_method {
 	const char *name;
 	control_run_fn *run;
@@ -76,7 +52,7 @@ struct control_method {
 };
 static const struct control_method *control_method_find(const char *name);
 
-static void control_on_saved(int result, void *ctx) {
+void control_on_saved(int result, void *ctx) {
 	CLEANUP(sd_bus_message_unrefp) sd_bus_message *call = ctx;
 	if (result < 0) {
 		result = sd_bus_reply_method_errorf(call, "org.bellwire.Error.NotSaved",
@@ -118,6 +94,34 @@ static int control_on_call(sd_bus_message *call, void *userdata, sd_bus_error *e
 					   : control_report(control, method, call);
 }
 
+struct control_pending *control_pend(
+	struct control *control, sd_bus_message *call, sd_bus_error *error) {
+	if (control->pending_count >= CONTROL_PENDING_MAX) {
+		(void)sd_bus_error_set(error, SD_BUS_ERROR_LIMITS_EXCEEDED, "too many at once");
+		return NULL;
+	}
+	struct control_pending *pending = mem_zalloc(sizeof *pending);
+	pending->control = control;
+	pending->call = sd_bus_message_ref(call);
+	list_init(&pending->link);
+	list_append(&control->pending, &pending->link);
+	control->pending_count++;
+	return pending;
+}
+
+bool control_is_awaited(const struct control_pending *pending) {
+	return pending->control != NULL;
+}
+
+void control_pending_free(struct control_pending *pending) {
+	if (pending->control) {
+		pending->control->pending_count--;
+	}
+	list_remove(&pending->link);
+	sd_bus_message_unref(pending->call);
+	free(pending);
+}
+
 /* ---- reports ---- */
 
 static int control_status(sd_bus_message *reply, const struct control *control) {
@@ -155,17 +159,14 @@ static int control_answer_register(sd_bus_message *call, enum register_outcome o
 
 static void control_on_registered(enum register_outcome outcome,
 	const struct registration *registration, const char *detail, void *ctx) {
-	struct control_register *pending = ctx;
-	if (pending->control) {
+	struct control_pending *pending = ctx;
+	if (control_is_awaited(pending)) {
 		int result = control_answer_register(pending->call, outcome, registration, detail);
 		if (result < 0) {
 			log_warn("a Register is not answered error=\"%s\"", strerror(-result));
 		}
-		pending->control->pending_count--;
 	}
-	list_remove(&pending->link);
-	sd_bus_message_unref(pending->call);
-	free(pending);
+	control_pending_free(pending);
 }
 
 /* The key of the options; empty when not given. Negative when what was given is no key. */
@@ -202,14 +203,10 @@ static int control_register(struct control *control, sd_bus_message *call, sd_bu
 		return sd_bus_error_set(error, SD_BUS_ERROR_INVALID_ARGS,
 			"a name is 1 to 64 letters, digits, dots, dashes and underscores, and no number alone");
 	}
-	if (control->pending_count >= CONTROL_PENDING_MAX) {
-		return sd_bus_error_set(error, SD_BUS_ERROR_LIMITS_EXCEEDED, "too many at once");
+	struct control_pending *pending = control_pend(control, call, error);
+	if (!pending) {
+		return -sd_bus_error_get_errno(error);
 	}
-	struct control_register *pending = mem_zalloc(sizeof *pending);
-	pending->control = control;
-	pending->call = sd_bus_message_ref(call);
-	list_append(&control->pending, &pending->link);
-	control->pending_count++;
 	struct register_request request = {.kind = REGISTRATION_NAMED,
 		.token = slice_of(name),
 		.service = slice_of(name),
@@ -243,9 +240,14 @@ static int control_unregister(struct control *control, sd_bus_message *call, sd_
 	if (result < 0) {
 		return result;
 	}
-	if (registration->kind == REGISTRATION_HOOK || registration->kind == REGISTRATION_MAIL) {
+	if (registration->kind == REGISTRATION_HOOK) {
 		return sd_bus_error_set(error, SD_BUS_ERROR_NOT_SUPPORTED,
-			"a hook or mail login goes when its section leaves the configuration");
+			"a hook goes when its section leaves the configuration");
+	}
+	if (registration->kind == REGISTRATION_MAIL) {
+		return sd_bus_error_setf(error, SD_BUS_ERROR_NOT_SUPPORTED,
+			"this is the push URL of a mail login; see: bellwire jmap remove %s",
+			registration->token);
 	}
 	(void)registrations_unregister(distributor_registrations(control->options.distributor),
 		registration->kind, slice_of(registration->token), false); /* it is there */
@@ -335,6 +337,11 @@ static const struct control_method control_methods[] = {
 	{.name = "Resume", .run = control_resume},
 	{.name = "Reconnect", .run = control_reconnect},
 	{.name = "Move", .run = control_move},
+	{.name = "JmapReload", .run = control_jmap_reload},
+	{.name = "JmapList", .report = control_jmap_list},
+	{.name = "JmapTest", .run = control_jmap_test},
+	{.name = "JmapPause", .run = control_jmap_pause},
+	{.name = "JmapRemove", .run = control_jmap_remove},
 };
 
 static const struct control_method *control_method_find(const char *name) {
@@ -417,6 +424,17 @@ static const sd_bus_vtable control_vtable[] = {
 		"Reconnect", SD_BUS_NO_ARGS, SD_BUS_NO_RESULT, control_on_call, SD_BUS_VTABLE_UNPRIVILEGED),
 	SD_BUS_METHOD_WITH_ARGS("Move", SD_BUS_ARGS("s", url), SD_BUS_NO_RESULT, control_on_call,
 		SD_BUS_VTABLE_UNPRIVILEGED),
+	SD_BUS_METHOD_WITH_ARGS("JmapReload", SD_BUS_NO_ARGS, SD_BUS_NO_RESULT, control_on_call,
+		SD_BUS_VTABLE_UNPRIVILEGED),
+	SD_BUS_METHOD_WITH_ARGS("JmapList", SD_BUS_NO_ARGS, SD_BUS_RESULT("aa{sv}", logins),
+		control_on_call, SD_BUS_VTABLE_UNPRIVILEGED),
+	SD_BUS_METHOD_WITH_ARGS("JmapTest", SD_BUS_ARGS("s", name),
+		SD_BUS_RESULT("b", good, "s", sentence), control_on_call, SD_BUS_VTABLE_UNPRIVILEGED),
+	SD_BUS_METHOD_WITH_ARGS("JmapPause", SD_BUS_ARGS("s", name, "b", paused), SD_BUS_NO_RESULT,
+		control_on_call, SD_BUS_VTABLE_UNPRIVILEGED),
+	SD_BUS_METHOD_WITH_ARGS("JmapRemove", SD_BUS_ARGS("s", name),
+		SD_BUS_RESULT("b", good, "s", sentence), control_on_call, SD_BUS_VTABLE_UNPRIVILEGED),
+	SD_BUS_SIGNAL("JmapChanged", "", 0),
 	CONTROL_PROPERTY("State", "s", SD_BUS_VTABLE_PROPERTY_EMITS_CHANGE),
 	CONTROL_PROPERTY("StateSince", "x", SD_BUS_VTABLE_PROPERTY_EMITS_CHANGE),
 	CONTROL_PROPERTY("LastError", "s", SD_BUS_VTABLE_PROPERTY_EMITS_CHANGE),
@@ -435,6 +453,13 @@ void control_changed(struct control *control) {
 		/* nobody may watch, and then nothing is sent */
 		(void)sd_bus_emit_properties_changed(control->sd, CONTROL_PATH, CONTROL_INTERFACE, "State",
 			"StateSince", "LastError", "RelayUrl", "MinimumUrgency", "Reconnects", "Paused", NULL);
+	}
+}
+
+void control_jmap_changed(struct control *control) {
+	if (control) {
+		(void)sd_bus_emit_signal(
+			control->sd, CONTROL_PATH, CONTROL_INTERFACE, "JmapChanged", NULL); /* as above */
 	}
 }
 
@@ -466,7 +491,7 @@ void control_close(struct control *control) {
 	if (control->is_named) {
 		(void)sd_bus_release_name(control->sd, CONTROL_NAME); /* we end anyway */
 	}
-	struct control_register *pending, *next;
+	struct control_pending *pending, *next;
 	LIST_FOREACH_SAFE (pending, next, &control->pending, link) {
 		pending->control = NULL; /* freed when the core answers */
 		list_remove(&pending->link);

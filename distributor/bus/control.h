@@ -30,3 +30,5 @@ int control_open(const struct control_options *options, struct control **out_con
 void control_close(struct control *control); /* NULL is fine */
 /* Properties have changed: who watches is told. */
 void control_changed(struct control *control);
+/* What JmapList tells has changed. */
+void control_jmap_changed(struct control *control);

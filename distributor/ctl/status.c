@@ -73,6 +73,21 @@ static void status_print_link(const json_t *status) {
 	}
 }
 
+static void status_print_login(const json_t *login) {
+	char pushed[READABLE_MAX], synced[READABLE_MAX], next[READABLE_MAX];
+	const char *way = daemon_text(login, "way"), *reason = daemon_text(login, "reason");
+	bool is_poll = strcmp(way, "poll") == 0, is_none = strcmp(way, "none") == 0;
+	readable_time(daemon_number(login, "pushed_ms"), pushed);
+	readable_time(daemon_number(login, "synced_ms"), synced);
+	readable_duration(daemon_number(login, "again_ms"), next);
+	printf("mail login %s (%s): %s%s%s\n", daemon_text(login, "name"), daemon_text(login, "user"),
+		is_none ? "hears nothing" : way, reason[0] ? ": " : "", reason);
+	printf("  last %s %s, last look %s, %" PRId64 " unread%s%s\n",
+		is_poll || is_none ? "push" : way, pushed, synced, daemon_number(login, "unread"),
+		(is_poll || is_none) && next[0] ? ", next attempt in " : "",
+		is_poll || is_none ? next : "");
+}
+
 static void status_print(const json_t *status) {
 	status_print_link(status);
 	printf("%s, %s network%s; messages below urgency %s wait at the relay\n",
@@ -101,10 +116,21 @@ static void status_print(const json_t *status) {
 		printf(
 			"%" PRId64 " former relay is still drained\n", daemon_number(status, "former_relays"));
 	}
+	size_t i;
+	const json_t *login;
+	json_array_foreach(json_object_get(status, "mail"), i, login) {
+		status_print_login(login);
+	}
 }
 
 static int status_show(json_t *status, bool json) {
 	bool is_up = strcmp(daemon_text(status, "state"), "up") == 0;
+	json_t *logins = NULL;
+	int result = daemon_ask("JmapList", &logins);
+	if (result != COMMAND_OK) {
+		return result;
+	}
+	(void)json_object_set_new(status, "mail", logins);
 	if (json && !command_print_json(json_incref(status))) {
 		return COMMAND_FAILED;
 	}

@@ -14,7 +14,7 @@
 
 enum {
 	JMAP_GATHERS = 64, /* pushes of a login at a time: each is taken at once */
-	JMAP_LONG_DISCONNECT_MS = 5 * 60 * 1000,
+	JMAP_RELAY_MIN_MS = 60 * 1000, /* between two looks because the relay was away for a moment */
 };
 
 enum jmap_entry_state {
@@ -50,7 +50,9 @@ struct jmap {
 	struct list entries; /* struct jmap_entry::link */
 	struct list answers; /* struct jmap_answer::link */
 	struct alarm answer, reap;
-	int64_t relay_down_boot_ms; /* 0: it is up, or never was */
+	struct alarm relay; /* a look because the relay was away */
+	int64_t relay_boot_ms; /* when that was done last; 0: never */
+	bool was_relay_up; /* ever */
 };
 
 static void jmap_on_ended(bool is_good, const char *sentence, void *ctx);
@@ -281,18 +283,18 @@ static void jmap_drop_left(struct jmap *jmap) {
 	}
 }
 
-void jmap_reload(struct jmap *jmap, const struct jmap_configs *take_configs) {
-	struct jmap_configs configs = *take_configs;
-	jmap_end_absent(jmap, &configs);
-	for (size_t i = 0; i < configs.count; i++) {
-		struct jmap_entry *entry = jmap_entry_find(jmap, configs.logins[i].name);
+void jmap_reload(struct jmap *jmap, struct jmap_configs *take_configs) {
+	jmap_end_absent(jmap, take_configs);
+	for (size_t i = 0; i < take_configs->count; i++) {
+		struct jmap_config *config = &take_configs->logins[i];
+		struct jmap_entry *entry = jmap_entry_find(jmap, config->name);
 		if (entry) {
-			jmap_entry_change(entry, &configs.logins[i]);
+			jmap_entry_change(entry, config);
 		} else {
-			jmap_entry_add(jmap, jmap_config_take(&configs.logins[i]), NULL);
+			jmap_entry_add(jmap, jmap_config_take(config), NULL);
 		}
 	}
-	jmap_configs_free(&configs);
+	jmap_configs_free(take_configs);
 	jmap->parts.options.changed(jmap->parts.options.ctx);
 }
 
@@ -320,17 +322,29 @@ static void jmap_tell_circumstances(struct jmap *jmap) {
 	}
 }
 
+/* Nobody tells whether it was the relay that was away, or we: servers give up posting soon. */
+static void jmap_on_relay_back(struct alarm *alarm, void *ctx) {
+	(void)alarm;
+	struct jmap *jmap = ctx;
+	jmap->relay_boot_ms = clock_boot_ms();
+	if (jmap->parts.is_relay_up) { /* else when it is back again */
+		jmap_resync(jmap, "relay");
+	}
+}
+
 void jmap_set_relay_up(struct jmap *jmap, bool is_up) {
 	if (!jmap || jmap->parts.is_relay_up == is_up) {
 		return;
 	}
-	int64_t now_ms = clock_boot_ms(), since_ms = jmap->relay_down_boot_ms;
 	jmap->parts.is_relay_up = is_up;
-	jmap->relay_down_boot_ms = is_up ? 0 : now_ms;
 	jmap_tell_circumstances(jmap);
-	if (is_up && since_ms > 0 && now_ms - since_ms > JMAP_LONG_DISCONNECT_MS) {
-		jmap_resync(jmap, "relay"); /* servers give up sooner */
+	if (is_up && jmap->was_relay_up) {
+		int64_t passed_ms = clock_boot_ms() - jmap->relay_boot_ms;
+		bool is_due = jmap->relay_boot_ms == 0 || passed_ms >= JMAP_RELAY_MIN_MS;
+		alarm_set(
+			&jmap->relay, is_due ? 0 : JMAP_RELAY_MIN_MS - passed_ms, ALARM_SLACK_DEADLINE_MS);
 	}
+	jmap->was_relay_up = jmap->was_relay_up || is_up;
 }
 
 void jmap_set_mains(struct jmap *jmap, bool on_mains) {
@@ -340,28 +354,39 @@ void jmap_set_mains(struct jmap *jmap, bool on_mains) {
 	}
 }
 
-void jmap_on_network(struct jmap *jmap, bool is_online) {
+void jmap_set_online(struct jmap *jmap, bool is_online) {
+	if (jmap && jmap->parts.is_online != is_online) {
+		jmap->parts.is_online = is_online;
+		jmap_tell_circumstances(jmap);
+	}
+}
+
+void jmap_on_network(struct jmap *jmap) {
 	struct jmap_entry *entry;
 	if (!jmap) {
 		return;
 	}
-	if (jmap->parts.is_online != is_online) {
-		jmap->parts.is_online = is_online;
-		jmap_tell_circumstances(jmap);
-	}
-	if (is_online) {
-		JMAP_FOREACH(entry, jmap) {
-			jmap_login_on_network(entry->login);
-		}
+	JMAP_FOREACH(entry, jmap) {
+		jmap_login_on_network(entry->login);
 	}
 }
 
-bool jmap_pause(struct jmap *jmap, const char *name, bool is_paused) {
+bool jmap_pause(
+	struct jmap *jmap, const char *name, bool is_paused, disk_done_fn *done, void *ctx) {
 	struct jmap_login *login = jmap_find(jmap, name);
 	if (login) {
-		jmap_login_pause(login, is_paused);
+		jmap_login_pause(login, is_paused, done, ctx);
 	}
 	return login != NULL;
+}
+
+size_t jmap_count(const struct jmap *jmap) {
+	const struct jmap_entry *entry;
+	size_t count = 0;
+	LIST_FOREACH (entry, &jmap->entries, link) {
+		count++;
+	}
+	return count;
 }
 
 bool jmap_status(const struct jmap *jmap, size_t at, struct jmap_status *out_status) {
@@ -401,8 +426,7 @@ void jmap_remove(struct jmap *jmap, const char *name, jmap_tested_fn *done, void
 
 /* ---- as a whole ---- */
 
-struct jmap *jmap_open(
-	const struct jmap_options *options, const struct jmap_configs *take_configs) {
+struct jmap *jmap_open(const struct jmap_options *options, struct jmap_configs *take_configs) {
 	struct jmap *jmap = mem_zalloc(sizeof *jmap);
 	jmap->state_dir = mem_strdup(options->state_dir);
 	jmap->parts = (struct jmap_parts){
@@ -410,14 +434,15 @@ struct jmap *jmap_open(
 		.fetcher = fetcher_create(options->loop),
 		.credentials = credentials_create(options->loop, options->session_bus, options->state_dir),
 		.units = options->session_bus ? hook_units_open(bus_get(options->session_bus)) : NULL,
-		.is_on_mains = true,
-		.is_online = true,
+		.is_on_mains = options->is_on_mains,
+		.is_online = options->is_online,
 	};
 	jmap->parts.options.state_dir = jmap->state_dir;
 	list_init(&jmap->entries);
 	list_init(&jmap->answers);
 	alarm_init(&jmap->answer, options->alarms, jmap_on_answer, jmap);
 	alarm_init(&jmap->reap, options->alarms, jmap_on_reap, jmap);
+	alarm_init(&jmap->relay, options->alarms, jmap_on_relay_back, jmap);
 	dispatch_set_target(options->dispatch, REGISTRATION_MAIL, &jmap_target, jmap);
 	jmap_reload(jmap, take_configs);
 	jmap_drop_left(jmap);
@@ -439,6 +464,7 @@ void jmap_close(struct jmap *jmap) {
 	jmap_on_answer(&jmap->answer, jmap);
 	alarm_stop(&jmap->answer);
 	alarm_stop(&jmap->reap);
+	alarm_stop(&jmap->relay);
 	hook_units_close(jmap->parts.units);
 	credentials_destroy(jmap->parts.credentials);
 	fetcher_destroy(jmap->parts.fetcher);

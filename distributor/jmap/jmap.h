@@ -8,11 +8,11 @@
 #pragma once
 #include "distributor/alarm.h"
 #include "distributor/bus/bus.h"
+#include "distributor/disk.h"
 #include "distributor/dispatch.h"
 #include "distributor/jmap/jmap_config.h"
 #include "distributor/registrations.h"
 
-struct disk;
 struct notify;
 struct jmap_options {
 	struct ev_loop *loop;
@@ -23,6 +23,7 @@ struct jmap_options {
 	struct disk *disk;
 	struct notify *notify;
 	const char *state_dir; /* jmap-NAME.json lies there; copied */
+	bool is_on_mains, is_online; /* at the start */
 	/* Something that jmap_status() says has changed. */
 	void (*changed)(void *ctx);
 	void *ctx;
@@ -30,23 +31,26 @@ struct jmap_options {
 struct jmap;
 /* Becomes the dispatch target of REGISTRATION_MAIL. Registrations of logins that are not in the
  * config go. */
-struct jmap *jmap_open(const struct jmap_options *options, const struct jmap_configs *take_configs);
+struct jmap *jmap_open(const struct jmap_options *options, struct jmap_configs *take_configs);
 /* NULL is fine. What is to be kept is handed to the disk: before disk_close(). */
 void jmap_close(struct jmap *jmap);
-/* Another config (the struct's content is taken): logins that are new or changed start anew,
+/* Another config (the struct is empty afterwards): logins that are new or changed start anew,
  * those that are gone end at their server, too. */
-void jmap_reload(struct jmap *jmap, const struct jmap_configs *take_configs);
+void jmap_reload(struct jmap *jmap, struct jmap_configs *take_configs);
 
 /* Look at every login now, by state: "missed", "resume", "relay", "network", "asked". jmap NULL is
- * fine here and in the three that follow. */
+ * fine here and in what follows. */
 void jmap_resync(struct jmap *jmap, const char *why);
 /* The link to the relay: while it is down logins poll. */
 void jmap_set_relay_up(struct jmap *jmap, bool is_up);
 void jmap_set_mains(struct jmap *jmap, bool on_mains);
-/* There is a way into the network, perhaps another one. Without one nothing is asked. */
-void jmap_on_network(struct jmap *jmap, bool is_online);
-/* False when there is no such login. A pause is kept over restarts. */
-bool jmap_pause(struct jmap *jmap, const char *name, bool is_paused);
+/* Is there a way into the network? Without one nothing is asked. */
+void jmap_set_online(struct jmap *jmap, bool is_online);
+/* It may be another one than before. */
+void jmap_on_network(struct jmap *jmap);
+/* False when there is no such login. A pause is kept over restarts: done, once, later, when it is
+ * on the disk. */
+bool jmap_pause(struct jmap *jmap, const char *name, bool is_paused, disk_done_fn *done, void *ctx);
 
 enum jmap_way { JMAP_WAY_NONE, JMAP_WAY_PUSH, JMAP_WAY_STREAM, JMAP_WAY_POLL, JMAP_WAY_COUNT };
 const char *jmap_way_name(enum jmap_way way);
@@ -61,6 +65,7 @@ struct jmap_status {
 	uint32_t unread; /* in the chosen mailboxes */
 };
 /* Visits all: for (size_t at = 0; jmap_status(jmap, at, &status); at++) */
+size_t jmap_count(const struct jmap *jmap);
 bool jmap_status(const struct jmap *jmap, size_t at, struct jmap_status *out_status);
 
 /* Once, later: a sentence for people, and whether it worked. */

@@ -38,7 +38,7 @@ struct jmap_client {
 
 	char *secret; /* NULL: to be asked for */
 	char *refused; /* what the server did not take, until another one is there; NULL: none */
-	bool is_asking;
+	bool is_asking, lacks_secret;
 
 	struct jmap_session *session;
 	bool must_find; /* no call before a fresh session */
@@ -143,6 +143,7 @@ static void jmap_client_on_secret(
 	enum credentials_outcome outcome, const char *secret, const char *reason, void *ctx) {
 	struct jmap_client *client = ctx;
 	client->is_asking = false;
+	client->lacks_secret = outcome != CREDENTIALS_FOUND;
 	/* the same again is what locks accounts */
 	bool is_refused = secret && client->refused && strcmp(client->refused, secret) == 0;
 	secret_free(steal(&client->refused));
@@ -156,6 +157,14 @@ static void jmap_client_on_secret(
 			outcome == CREDENTIALS_MISSING ? JMAP_CALL_UNAUTHORIZED : JMAP_CALL_TRY_LATER, reason,
 			-1);
 	}
+}
+
+bool jmap_client_awaits_secret(const struct jmap_client *client) {
+	return client->is_asking;
+}
+
+bool jmap_client_lacks_secret(const struct jmap_client *client) {
+	return client->lacks_secret;
 }
 
 /* ---- the session ---- */

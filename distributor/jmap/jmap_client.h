@@ -41,6 +41,11 @@ void jmap_client_send(
 /* No callback comes any more for this ctx. Fine from within one of them. */
 void jmap_client_cancel(struct jmap_client *client, void *ctx);
 
+/* Is a person or a command being asked for it just now? */
+bool jmap_client_awaits_secret(const struct jmap_client *client);
+/* Was the last failure that no secret could be had (the command failed, the keyring is locked)? */
+bool jmap_client_lacks_secret(const struct jmap_client *client);
+
 /* Fills url-independent parts for a request of another kind (event streams): auth and certificates.
  * False when session or secret is not known; a call finds both. What it points to is valid until
  * the next call of this module. */

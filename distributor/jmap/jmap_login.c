@@ -99,8 +99,8 @@ static char *login_poll_reason(
 	return login_may_stream(login)
 			   ? mem_printf("the mail server has no PushSubscription, and no event stream: %s",
 					 login->stream_reason)
-			   : mem_strdup("the mail server has no PushSubscription, and its event stream waits "
-							"for mains power");
+			   : mem_strdup("the mail server has no PushSubscription, and on battery its event "
+							"stream is not used");
 }
 
 /* Fresh reason: why this way, or what is wrong; "" when all is well. */
@@ -136,18 +136,28 @@ static enum jmap_way login_choose(const struct jmap_login *login,
 	return JMAP_WAY_POLL;
 }
 
-static int64_t login_poll_ms(enum jmap_way way) {
-	int64_t period_ms = way == JMAP_WAY_POLL ? JMAP_POLL_MS : JMAP_CARE_MS;
+/* A twentieth more or less. */
+static int64_t login_around_ms(int64_t period_ms) {
 	uint32_t random = 0;
 	(void)!getrandom(&random, sizeof random, 0); /* without it: no jitter */
-	return period_ms - period_ms / 10 + (int64_t)(random % (uint64_t)(period_ms / 5));
+	return period_ms - period_ms / 20 + (int64_t)(random % (uint64_t)(period_ms / 10));
 }
 
-static void login_plan_poll(struct jmap_login *login) {
-	if (login->way == JMAP_WAY_NONE) {
+static void login_plan_poll(struct jmap_login *login, enum jmap_way before) {
+	static const int64_t periods_ms[JMAP_WAY_COUNT] = {
+		[JMAP_WAY_PUSH] = JMAP_CARE_MS,
+		[JMAP_WAY_STREAM] = JMAP_CARE_MS,
+		[JMAP_WAY_POLL] = JMAP_POLL_MS,
+	};
+	int64_t period_ms = periods_ms[login->way];
+	if (login->way == JMAP_WAY_POLL && (before == JMAP_WAY_PUSH || before == JMAP_WAY_STREAM)) {
+		period_ms = JMAP_POLL_SOON_MS;
+	}
+	if (period_ms == 0) {
 		alarm_stop(&login->poll);
 	} else {
-		alarm_set(&login->poll, login_poll_ms(login->way), ALARM_SLACK_HEARTBEAT_MS);
+		alarm_set(&login->poll, login_around_ms(period_ms),
+			period_ms == JMAP_POLL_SOON_MS ? ALARM_SLACK_DEADLINE_MS : ALARM_SLACK_HEARTBEAT_MS);
 	}
 }
 
@@ -155,20 +165,21 @@ static void login_on_poll(struct alarm *alarm, void *ctx) {
 	(void)alarm;
 	struct jmap_login *login = ctx;
 	login->wants_check = login->way != JMAP_WAY_POLL; /* else it looks after itself */
-	login_plan_poll(login);
+	login_plan_poll(login, login->way);
 	login_want_all(login, "poll");
 }
 
 static void login_enter(struct jmap_login *login, enum jmap_way way, char *take_reason) {
 	bool is_other_way = way != login->way;
 	bool is_other = is_other_way || strcmp(take_reason, login->reason) != 0;
+	enum jmap_way before = login->way;
 	free(login->reason);
 	login->reason = take_reason;
 	login->way = way;
 	if (is_other_way) {
 		log_info("mail is heard of by %s login=%s reason=\"%s\"", jmap_way_name(way),
 			login->config->name, login->reason);
-		login_plan_poll(login);
+		login_plan_poll(login, before);
 	}
 	if (is_other) {
 		login->parts->options.changed(login->parts->options.ctx);
@@ -179,13 +190,13 @@ static void login_watch_test(struct jmap_login *login, const struct push_subscri
 
 static void login_take_session(struct jmap_login *login) {
 	const struct jmap_session *session = jmap_client_session(login->client);
-	if (!login->is_session_new || !session) {
+	if (!login->is_session_new || !session || login->is_connecting) { /* then its end does it */
 		return;
 	}
 	login->is_session_new = false;
 	login_accounts_update(login, session);
 	push_subscription_on_session(login->push, session);
-	login_want(login, "session"); /* accounts that are new */
+	login_act(login); /* accounts that are new: at once, for what comes now is news */
 }
 
 static void login_on_refresh(struct alarm *alarm, void *ctx) {
@@ -229,15 +240,22 @@ static void login_on_session(const struct jmap_session *session, void *ctx) {
 }
 
 static void login_on_push_changed(enum push_subscription_state state, void *ctx) {
-	(void)state;
-	login_save_later(ctx);
-	login_refresh_later(ctx);
+	struct jmap_login *login = ctx;
+	if (state == PUSH_SUBSCRIPTION_VERIFIED && login->push_state != state) {
+		login_save_now(login); /* the server has it; so should we */
+	} else {
+		login_save_later(login);
+	}
+	login->push_state = state;
+	login_refresh_later(login);
 }
 
 void jmap_login_on_circumstances(struct jmap_login *login) {
-	/* only what has waited for it */
-	if (login_may_ask(login) && !jmap_client_session(login->client)) {
-		login_want_all(login, "start");
+	bool was_online = login->is_online;
+	login->is_online = login_is_online(login);
+	if (login->is_online && !was_online) { /* meanwhile nothing was asked */
+		login->network_mono_ms = clock_mono_ms();
+		jmap_login_resync(login, "network");
 	}
 	login_refresh_later(login);
 }
@@ -250,7 +268,7 @@ void jmap_login_on_network(struct jmap_login *login) {
 	bool is_early = login->network_mono_ms > 0 &&
 					now_ms - login->network_mono_ms < JMAP_NETWORK_MIN_MS && !login->failure[0];
 	bool is_heard = login->way == JMAP_WAY_PUSH || login->way == JMAP_WAY_STREAM;
-	if (is_early || (is_heard && !login->failure[0])) {
+	if (!login_is_online(login) || is_early || (is_heard && !login->failure[0])) {
 		return;
 	}
 	login->network_mono_ms = now_ms;
@@ -310,13 +328,14 @@ static void login_mark_read(const char *account_id, const char *email_id, void *
 	}
 }
 
-void jmap_login_pause(struct jmap_login *login, bool is_paused) {
-	if (login->is_paused == is_paused || login->is_ended) {
+void jmap_login_pause(struct jmap_login *login, bool is_paused, disk_done_fn *done, void *ctx) {
+	bool was_paused = login->is_paused;
+	login->is_paused = is_paused;
+	state_file_save(login->file, done, ctx);
+	if (was_paused == is_paused) {
 		return;
 	}
-	login->is_paused = is_paused;
 	log_info("mail login is %s login=%s", is_paused ? "paused" : "resumed", login->config->name);
-	login_save_now(login);
 	if (is_paused) {
 		alarm_stop(&login->again);
 		alarm_stop(&login->jitter);
@@ -512,6 +531,7 @@ static void login_open_parts(struct jmap_login *login, const json_t *saved) {
 	login->push = push_subscription_create(&push, saved);
 	const struct mail_notice_options notice = {.loop = options->loop,
 		.alarms = options->alarms,
+		.units = login->config->as_unit ? login->parts->units : NULL,
 		.notify = options->notify,
 		.config = login->config,
 		.mark_read = login_mark_read,
@@ -541,6 +561,7 @@ struct jmap_login *jmap_login_create(
 	login_look_init(login);
 	login_open_commands(login);
 	json_decref(read);
+	login->is_online = login_is_online(login);
 	jmap_login_resync(login, "start");
 	login_refresh_later(login);
 	return login;
@@ -568,6 +589,16 @@ const char *jmap_login_name(const struct jmap_login *login) {
 	return login->config->name;
 }
 
+static const char *login_reason(const struct jmap_login *login) {
+	if (login->is_ended) {
+		return "is being removed";
+	}
+	return login->way == JMAP_WAY_NONE && !login->is_paused &&
+				   jmap_client_awaits_secret(login->client)
+			   ? "waits for the password"
+			   : login->reason;
+}
+
 static int64_t login_again_ms(const struct jmap_login *login) {
 	int64_t again_ms = alarm_left_ms(&login->again), poll_ms = alarm_left_ms(&login->poll);
 	return again_ms >= 0 ? again_ms : poll_ms;
@@ -587,7 +618,7 @@ void jmap_login_status(const struct jmap_login *login, struct jmap_status *out_s
 				  : login->config->session_url ? login->config->session_url
 											   : "",
 		.way = login->way,
-		.reason = login->is_ended ? "is being removed" : login->reason,
+		.reason = login_reason(login),
 		.is_paused = login->is_paused,
 		.verified_ms = push.verified_ms,
 		.expires_ms = push.expires_ms,

@@ -15,6 +15,7 @@ enum {
 	JMAP_QUIET_BATTERY_MS = 5000,
 	JMAP_GATHER_MAX_BATTERY_MS = 15000,
 	JMAP_POLL_MS = 15 * 60 * 1000,
+	JMAP_POLL_SOON_MS = 10 * 1000, /* the first, when pushes do not come any more */
 	JMAP_CARE_MS = 6 * 3600 * 1000, /* looks all the same when pushes come */
 	JMAP_TROUBLE_MS = 6 * 3600 * 1000, /* until a refused password is tried again */
 	JMAP_JITTER_MS = 2000, /* many devices come back at the same time */
@@ -48,7 +49,8 @@ void jmap_login_on_endpoint(struct jmap_login *login, const struct registration 
 void jmap_login_on_dismissed(struct jmap_login *login);
 /* By state, now; also looks after the subscription. */
 void jmap_login_resync(struct jmap_login *login, const char *why);
-void jmap_login_pause(struct jmap_login *login, bool is_paused);
+/* done: once, later, when it is on the disk. */
+void jmap_login_pause(struct jmap_login *login, bool is_paused, disk_done_fn *done, void *ctx);
 /* Text is valid until the loop goes on. */
 void jmap_login_status(const struct jmap_login *login, struct jmap_status *out_status);
 void jmap_login_test(struct jmap_login *login, jmap_tested_fn *done, void *ctx);

@@ -36,6 +36,7 @@ static void login_account_add(
 	account->states = login_account_object(saved, "states");
 	account->pending = json_object();
 	account->wants_sync = true;
+	account->is_first = !json_object_get(saved, "mail") && !login->is_lost;
 	login->wants_states = true;
 	list_init(&account->link);
 	list_append(&login->accounts, &account->link);

@@ -28,7 +28,7 @@ static bool login_file_is_good(const json_t *json, void *ctx) {
 		   json_is_string(json_object_get(json, "login"));
 }
 
-json_t *login_file_read(const struct jmap_login *login) {
+json_t *login_file_read(struct jmap_login *login) {
 	CLEANUP_FREE char *path = login_path_dup(login);
 	enum state_condition condition;
 	json_t *json = state_read_file(path, login_file_is_good, NULL, &condition);
@@ -36,6 +36,7 @@ json_t *login_file_read(const struct jmap_login *login) {
 		json_decref(steal(&json)); /* of another format, or of nobody */
 	}
 	if (condition == STATE_LOST || condition == STATE_PARTIAL || condition == STATE_UNREADABLE) {
+		login->is_lost = true;
 		log_warn(
 			"what was known of a mail login is lost, it begins anew login=%s", login->config->name);
 	}

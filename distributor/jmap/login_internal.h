@@ -31,6 +31,7 @@ struct login_account {
 	json_t *states; /* {type: state}: what was acted on */
 	json_t *pending; /* {type: state}: news, to be acted on */
 	bool wants_sync, has_failed;
+	bool is_first; /* its mail was never looked at, as far as anybody can have known */
 	char why[LOGIN_WHY_MAX]; /* of the present run */
 	uint32_t unread;
 };
@@ -55,7 +56,9 @@ struct jmap_login {
 	char *reason; /* what jmap_status() says */
 	char *stream_reason; /* why the stream is not open */
 	bool is_paused, is_ended, is_session_new, is_stream_stale;
+	bool is_online; /* as last seen */
 	uint32_t made; /* subscriptions verified, as last seen */
+	enum push_subscription_state push_state; /* as last told */
 	struct alarm refresh; /* something changed: looks at it anew */
 	struct alarm poll, save;
 
@@ -69,6 +72,8 @@ struct jmap_login {
 	enum login_trouble trouble;
 	char why[LOGIN_WHY_MAX];
 	bool is_connecting, wants_check, wants_states;
+	uint32_t lacking; /* attempts in a row for which there was no password */
+	bool is_lost; /* its file was damaged */
 	bool is_said; /* the trouble, to the user */
 	bool is_told; /* `again` is the server's wish (Retry-After) */
 	int64_t synced_ms, pushed_ms; /* wall clock; 0: never */
@@ -118,7 +123,7 @@ json_t *login_accounts_print(const struct jmap_login *login);
 /* ---- login_file.c ---- */
 
 /* What the file says, or NULL; said in the log when it was damaged. */
-json_t *login_file_read(const struct jmap_login *login);
+json_t *login_file_read(struct jmap_login *login);
 /* Takes over what was saved. False when that is of another login at another server. */
 bool login_file_open(struct jmap_login *login, const json_t *saved);
 void login_save_later(struct jmap_login *login);

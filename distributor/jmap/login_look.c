@@ -32,6 +32,7 @@ static void login_went_well(struct jmap_login *login) {
 	}
 	login->trouble = LOGIN_WELL;
 	login->is_told = false;
+	login->lacking = 0;
 	if (login->is_said) {
 		mail_notice_trouble(login->notice, NULL);
 		login->is_said = false;
@@ -51,6 +52,23 @@ static void login_get_into_trouble(
 	alarm_set(&login->again, JMAP_TROUBLE_MS, ALARM_SLACK_CARE_MS);
 }
 
+/* Whoever is asked for it may be a person: not again and again. */
+static void login_wait_for_secret(struct jmap_login *login, const char *reason) {
+	static const int64_t delays_ms[] = {5000, 30000, 300000, 1800000, JMAP_TROUBLE_MS};
+	enum { DELAYS = sizeof delays_ms / sizeof *delays_ms };
+	int64_t delay_ms = delays_ms[login->lacking < DELAYS ? login->lacking : DELAYS - 1];
+	log_write(login->lacking < 2 ? LOG_LEVEL_WARN : LOG_LEVEL_DEBUG,
+		"mail login has no password login=%s reason=\"%s\" next_s=%lld", login->config->name,
+		reason, (long long)(delay_ms / 1000));
+	login->lacking++;
+	if (login->lacking >= 2 && !login->is_said) {
+		mail_notice_trouble(login->notice, reason);
+		login->is_said = true;
+	}
+	login->is_told = true; /* nothing else makes us ask */
+	alarm_set(&login->again, delay_ms, ALARM_SLACK_DEADLINE_MS);
+}
+
 static void login_failed(struct jmap_login *login, enum jmap_call_outcome outcome,
 	const char *reason, int64_t retry_after_sec) {
 	bool is_new = strcmp(reason, login->failure) != 0;
@@ -65,6 +83,10 @@ static void login_failed(struct jmap_login *login, enum jmap_call_outcome outcom
 			login, outcome == JMAP_CALL_LOCKED ? LOGIN_LOCKED : LOGIN_UNAUTHORIZED, reason);
 		return;
 	case JMAP_CALL_TRY_LATER:
+		if (jmap_client_lacks_secret(login->client)) {
+			login_wait_for_secret(login, reason);
+			return;
+		}
 		class = retry_after_sec >= 0 ? RETRY_TOLD : RETRY_UNREACHABLE;
 		break;
 	case JMAP_CALL_REFUSED:
@@ -165,19 +187,26 @@ void login_on_synced(struct login_account *account, const struct mail_sync_resul
 		login_failed(login, result->outcome, result->reason, result->retry_after_sec);
 		return;
 	}
+	/* the very first run only takes the state: there is nothing that it could differ from */
+	bool has_changed = result->has_changed && !account->is_first;
+	account->is_first = false;
 	account->unread = result->unread;
 	login->synced_ms = clock_wall_ms();
 	log_debug("jmap", "looked login=%s reason=%s changed=%d new=%zu unread=%u", login->config->name,
-		account->why, result->has_changed, result->count + result->more, result->unread);
-	if (result->has_changed) {
+		account->why, has_changed, result->count + result->more, result->unread);
+	if (has_changed) {
 		login_run_for_mail(account, result);
 	} else {
 		login_settle_mail(account, false);
 	}
+	if (result->count + result->more > 0) {
+		login_save_now(login); /* so that a crash does not show them again */
+	} else {
+		login_save_later(login);
+	}
 	if (login->config->notify && result->count + result->more > 0) {
 		mail_notice_show(login->notice, account->id, result);
 	}
-	login_save_later(login);
 	if (!login_is_running(login)) {
 		login_went_well(login);
 	}

@@ -25,6 +25,11 @@ CALLS = [
     (NAME, "Resume", ""),
     (NAME, "Reconnect", ""),
     (NAME, "Move", "s", "no URL"),
+    (NAME, "JmapReload", ""),
+    (NAME, "JmapList", ""),
+    (NAME, "JmapTest", "s", "none"),
+    (NAME, "JmapPause", "sb", "none", True),
+    (NAME, "JmapRemove", "s", "none"),
     (PROPERTIES, "GetAll", "s", NAME),
     (PROPERTIES, "Get", "ss", NAME, "RelayUrl"),
 ]

@@ -19,13 +19,18 @@ struct fixture {
 	struct ev_loop *loop;
 	struct disk *disk;
 	char dir[64], path[80];
-	int value, printed;
+	int value, printed, told;
 };
 
 static char *print(void *ctx) {
 	struct fixture *f = ctx;
 	f->printed++;
 	return mem_printf("%d", f->value);
+}
+
+static void on_saved(int result, void *ctx) {
+	assert_int_equal(result, 0);
+	((struct fixture *)ctx)->told++;
 }
 
 static int setup(void **state) {
@@ -64,9 +69,9 @@ static void one_that_is_released_has_its_last_save(void **state) {
 	struct fixture *f = *state;
 	struct state_file *file = state_file_create(f->disk, f->path, true, print, f);
 	f->value = 1;
-	state_file_save(file, NULL, NULL); /* begins at once */
+	state_file_save(file, on_saved, f); /* begins at once */
 	f->value = 2;
-	state_file_save(file, NULL, NULL); /* would wait for the first */
+	state_file_save(file, on_saved, f); /* would wait for the first */
 	state_file_release(file);
 	assert_int_equal(f->printed, 2);
 	f->value = 3; /* nobody may ask for it any more */
@@ -74,6 +79,7 @@ static void one_that_is_released_has_its_last_save(void **state) {
 	f->disk = NULL;
 	assert_int_equal(f->printed, 2);
 	assert_content(f, "2");
+	assert_int_equal(f->told, 2);
 }
 
 static void one_that_is_released_at_rest_writes_nothing(void **state) {
