@@ -178,6 +178,7 @@ void link_go_offline(struct link *link) {
 		mem_printf("there is no network with a route to %s", link_host(link));
 	link_abandon_next(link);
 	alarm_stop(&link->move);
+	alarm_stop(&link->settle);
 	alarm_stop(&link->beat); /* a session that is kept will be asked when there is a path again */
 	link_set_reason(link, reason);
 	link_enter(link, LINK_OFFLINE);
@@ -357,6 +358,7 @@ void link_connect(struct link *link) {
 		.events = &events,
 		.ctx = link,
 	};
+	log_debug("link", "attempt relay=%s", link_host(link));
 	link->next = session_start(&options);
 	if (link->state != LINK_UP || !link->current) {
 		link_enter(link, LINK_CONNECTING);
@@ -421,6 +423,7 @@ struct link *link_create(const struct link_options *options, char **out_error) {
 	link->tell.data = link;
 	alarm_init(&link->retry, link->alarms, link_on_retry, link);
 	alarm_init(&link->move, link->alarms, link_on_move, link);
+	alarm_init(&link->settle, link->alarms, link_on_settled, link);
 	alarm_init(&link->beat, link->alarms, link_on_beat, link);
 	alarm_init(&link->ack, link->alarms, link_on_ack, link);
 	if (options->use_proxy) {
@@ -438,6 +441,7 @@ void link_destroy(struct link *link) {
 	link_retire(link, &link->leaving);
 	alarm_stop(&link->retry);
 	alarm_stop(&link->move);
+	alarm_stop(&link->settle);
 	alarm_stop(&link->beat);
 	alarm_stop(&link->ack);
 	ev_timer_stop(link->loop, &link->tell);
@@ -463,6 +467,7 @@ void link_stop(struct link *link) {
 	}
 	alarm_stop(&link->retry);
 	alarm_stop(&link->move);
+	alarm_stop(&link->settle);
 	alarm_stop(&link->beat);
 	link_abandon_next(link);
 	link_dismiss(link, &link->current);
@@ -489,6 +494,9 @@ static const char *link_peer(const struct link *link, char *text, size_t max) {
 }
 
 static int64_t link_next_attempt_ms(const struct link *link) {
+	if (link->state != LINK_UP && !link->next && alarm_is_set(&link->settle)) {
+		return alarm_left_ms(&link->settle);
+	}
 	switch (link->state) {
 	case LINK_WAITING:
 	case LINK_REFUSED:

@@ -23,6 +23,8 @@ enum {
 	LINK_FLAPS_MAX = 5, /* forced reconnects in LINK_FLAP_MS */
 	LINK_FLAP_MS = 60000,
 	LINK_FLAP_STEP_MS = 10000,
+	LINK_SETTLE_MS = 500, /* of quiet, while the network flaps; doubled … */
+	LINK_SETTLES_MAX = 5, /* … so often */
 	LINK_EVIDENCE_MS = 30000, /* a fresh session within: the path works, so the NAT forgot us */
 	LINK_LASTING_MS = 3600 * 1000, /* a session that ended a fight over the identity */
 	LINK_TIMEOUTS_MAX = 3, /* in a row, with sessions that stood at once: it is load */
@@ -74,6 +76,8 @@ struct link {
 	int64_t forced_ms[LINK_FLAPS_MAX]; /* the latest forced reconnects, a ring */
 	unsigned int forced_next;
 	bool is_flapping;
+	unsigned int settles; /* reconnects while it flaps */
+	struct alarm settle; /* the next of them */
 	unsigned int timeouts; /* pongs missed in a row */
 	struct {
 		bool is_set;
@@ -126,6 +130,7 @@ const char *link_network_key(const struct link *link);
 void link_beat_set(struct link *link); /* from now */
 void link_on_beat(struct alarm *alarm, void *ctx);
 void link_on_move(struct alarm *alarm, void *ctx);
+void link_on_settled(struct alarm *alarm, void *ctx);
 void link_on_ponged(struct session *session, bool was_trial, void *ctx);
 void link_on_pong_missed(struct session *session, bool was_trial, void *ctx);
 void link_judge_evidence(struct link *link);

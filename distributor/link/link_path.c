@@ -131,24 +131,46 @@ static void link_probe(struct link *link, int64_t deadline_ms) {
 	}
 }
 
-/* False when the network flaps and this reconnect has to wait; then it is planned. */
-static bool link_may_move(struct link *link) {
-	int64_t now_ms = clock_boot_ms(), last_ms = 0, oldest_ms = now_ms;
+/* Looks at the forced reconnects so far; when was the last? 0: never. */
+static int64_t link_judge_flapping(struct link *link, int64_t now_ms) {
+	int64_t last_ms = 0, oldest_ms = now_ms;
 	for (unsigned int i = 0; i < LINK_FLAPS_MAX; i++) {
 		last_ms = link->forced_ms[i] > last_ms ? link->forced_ms[i] : last_ms;
 		oldest_ms = link->forced_ms[i] < oldest_ms ? link->forced_ms[i] : oldest_ms;
 	}
 	if (last_ms == 0 || now_ms - last_ms >= LINK_FLAP_MS) {
 		link->is_flapping = false;
+		link->settles = 0;
 	} else if (oldest_ms > 0 && now_ms - oldest_ms < LINK_FLAP_MS) {
 		link->is_flapping = true;
 	}
-	if (link->is_flapping && now_ms - last_ms < LINK_FLAP_STEP_MS) {
-		struct alarm *alarm = link->current ? &link->move : &link->retry;
-		log_info("link waits for the network to settle relay=%s", link_host(link));
-		alarm_set(alarm, last_ms + LINK_FLAP_STEP_MS - now_ms, ALARM_SLACK_DEADLINE_MS);
+	return last_ms;
+}
+
+/* While the network flaps, a reconnect waits until that has been quiet for a while, each time for
+ * longer, or until the last one is long ago. */
+static int64_t link_settle_ms(const struct link *link, int64_t since_last_ms) {
+	if (!link->is_flapping || !link->network) {
+		return 0;
+	}
+	int64_t quiet_ms = ((int64_t)LINK_SETTLE_MS << link->settles) - network_quiet_ms(link->network);
+	int64_t step_ms = LINK_FLAP_STEP_MS - since_last_ms;
+	return quiet_ms < step_ms ? quiet_ms : step_ms;
+}
+
+/* False when this reconnect has to wait; then it is planned. */
+static bool link_may_move(struct link *link) {
+	int64_t now_ms = clock_boot_ms();
+	int64_t wait_ms = link_settle_ms(link, now_ms - link_judge_flapping(link, now_ms));
+	if (wait_ms > 0) {
+		log_debug("link", "waits for the network to settle relay=%s", link_host(link));
+		if (link->state != LINK_UP && !link->next) {
+			link_set_reason(link, "the network does not hold still");
+		}
+		alarm_set(&link->settle, wait_ms, 0);
 		return false;
 	}
+	link->settles += link->is_flapping && link->settles < LINK_SETTLES_MAX;
 	link->forced_ms[link->forced_next] = now_ms;
 	link->forced_next = (link->forced_next + 1) % LINK_FLAPS_MAX;
 	return true;
@@ -257,6 +279,11 @@ static void link_on_network(struct link *link) {
 			link_move(link, "the network changed");
 		}
 	}
+}
+
+void link_on_settled(struct alarm *alarm, void *ctx) {
+	(void)alarm;
+	link_on_network(ctx);
 }
 
 static void link_on_resumed(struct link *link, int64_t slept_ms) {

@@ -33,6 +33,7 @@ struct network {
 	ev_signal continued;
 	struct alarm gather, look_again;
 	int64_t first_hint_ms; /* boot clock, of those that are gathered */
+	int64_t last_hint_ms; /* boot clock; 0: never */
 	int64_t resumed_ms; /* boot clock */
 	bool has_default; /* at the last look */
 	bool is_described; /* what there is was logged */
@@ -71,6 +72,7 @@ static void network_on_gathered(struct alarm *alarm, void *ctx) {
 static void network_hint(struct network *network, unsigned hints) {
 	int64_t now_ms = clock_boot_ms();
 	network->hints += hints;
+	network->last_hint_ms = now_ms;
 	if (!alarm_is_set(&network->gather)) {
 		network->first_hint_ms = now_ms;
 	}
@@ -253,6 +255,10 @@ bool network_path_is_same(struct network *network, const struct network_path *th
 bool network_has_route(struct network *network) {
 	network_look(network);
 	return network->has_default;
+}
+
+int64_t network_quiet_ms(const struct network *network) {
+	return clock_boot_ms() - network->last_hint_ms;
 }
 
 static bool network_is_cellular(struct network *network) {

@@ -65,6 +65,9 @@ bool network_path_is_same(struct network *network, const struct network_path *th
 /* Any default route of either family on an interface that carries. */
 bool network_has_route(struct network *network);
 
+/* Since the last hint, from whatever source. */
+int64_t network_quiet_ms(const struct network *network);
+
 enum network_metered { NETWORK_METERED_UNKNOWN, NETWORK_METERED_YES, NETWORK_METERED_NO };
 struct network_status {
 	enum network_metered metered; /* NetworkManager's word, else YES on a cellular default route */

@@ -121,7 +121,7 @@ class Daemon(Distributor):
 
     def attempts(self):
         """How often it set out to connect."""
-        return self.count(r"link (connecting|reconnects) relay")
+        return self.count("debug link: attempt")
 
     def wait_up(self, timeout=20):
         self.wait(lambda: self.state() == "up", timeout, "an up link")

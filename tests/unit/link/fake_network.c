@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The fake behind fake_network.h. */
 #include "fake_network.h"
+#include "distributor/alarm.h"
 #include <arpa/inet.h>
 #include <netinet/in.h>
 #include <stdio.h>
@@ -35,6 +36,10 @@ bool network_path_is_same(struct network *network, const struct network_path *th
 
 bool network_has_route(struct network *network) {
 	return network->has_route;
+}
+
+int64_t network_quiet_ms(const struct network *network) {
+	return clock_boot_ms() - network->changed_ms;
 }
 
 void network_status(const struct network *network, struct network_status *out_status) {

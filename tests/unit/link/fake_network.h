@@ -9,5 +9,6 @@ struct network {
 	uint32_t nm_connectivity;
 	enum network_metered metered;
 	unsigned int asked; /* how often the path was */
+	int64_t changed_ms; /* boot clock; when a test last said something else */
 };
 void fake_network_init(struct network *network); /* usable, key "home" */

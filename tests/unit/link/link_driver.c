@@ -148,6 +148,7 @@ static void driver_close_network(struct driver *driver) {
 static void driver_set_network(struct driver *driver, const json_t *command) {
 	struct network *network = driver->network;
 	struct slice key;
+	network->changed_ms = clock_boot_ms();
 	int64_t value;
 	if (json_get_string(command, "key", &key) == JSON_PRESENT) {
 		(void)snprintf(network->path.key, sizeof network->path.key, "%.*s", (int)key.len, key.data);
