@@ -68,6 +68,28 @@ complete -c bellwire -n '__fish_seen_subcommand_from pause' -l json
 complete -c bellwire -n '__fish_seen_subcommand_from resume' -l json
 complete -c bellwire -n '__fish_seen_subcommand_from reconnect' -l json
 complete -c bellwire -n '__fish_seen_subcommand_from move' -l json
+complete -c bellwire -n '__fish_seen_subcommand_from jmap' -l name -x
+complete -c bellwire -n '__fish_seen_subcommand_from jmap' -l user -x
+complete -c bellwire -n '__fish_seen_subcommand_from jmap' -l session-url -x
+complete -c bellwire -n '__fish_seen_subcommand_from jmap' -l bearer
+complete -c bellwire -n '__fish_seen_subcommand_from jmap' -l password-command -x
+complete -c bellwire -n '__fish_seen_subcommand_from jmap' -l secret-store -x -a 'service file'
+complete -c bellwire -n '__fish_seen_subcommand_from jmap' -l on-change -x
+complete -c bellwire -n '__fish_seen_subcommand_from jmap' -l on-calendar -x
+complete -c bellwire -n '__fish_seen_subcommand_from jmap' -l on-contacts -x
+complete -c bellwire -n '__fish_seen_subcommand_from jmap' -l on-other -x
+complete -c bellwire -n '__fish_seen_subcommand_from jmap' -l mailbox -x
+complete -c bellwire -n '__fish_seen_subcommand_from jmap' -l accounts -x
+complete -c bellwire -n '__fish_seen_subcommand_from jmap' -l types -x
+complete -c bellwire -n '__fish_seen_subcommand_from jmap' -l notify -x -a 'on off'
+complete -c bellwire -n '__fish_seen_subcommand_from jmap' -l on-click -x
+complete -c bellwire -n '__fish_seen_subcommand_from jmap' -l open-url -x
+complete -c bellwire -n '__fish_seen_subcommand_from jmap' -l stream -x -a 'mains always never'
+complete -c bellwire -n '__fish_seen_subcommand_from jmap' -l ca -r -F
+complete -c bellwire -n '__fish_seen_subcommand_from jmap' -l insecure
+complete -c bellwire -n '__fish_seen_subcommand_from jmap' -l config -r -F
+complete -c bellwire -n '__fish_seen_subcommand_from jmap' -l state-dir -r -F
+complete -c bellwire -n '__fish_seen_subcommand_from jmap' -l no-start
 complete -c bellwire -n '__fish_seen_subcommand_from jmap' -l json
-complete -c bellwire -n '__fish_seen_subcommand_from jmap' -a 'list test pause resume'
+complete -c bellwire -n '__fish_seen_subcommand_from jmap' -a 'add list test pause resume password remove'
 complete -c bellwire -n '__fish_seen_subcommand_from vapid' -a 'new show'

@@ -11,20 +11,59 @@
 #include <string.h>
 
 static const char jmap_usage[] =
-	"usage: bellwire jmap list                 mail logins, and how each hears of new mail\n"
+	"usage: bellwire jmap add ADDRESS|SESSION-URL [OPTION...]\n"
+	"                                          find the server, log in, and get push from it\n"
+	"       bellwire jmap list                 mail logins, and how each hears of new mail\n"
 	"       bellwire jmap test NAME            make the server push, and wait for it\n"
 	"       bellwire jmap pause|resume NAME    also after a restart\n"
+	"       bellwire jmap password NAME        give another password or token\n"
+	"       bellwire jmap remove NAME          here and at the server\n"
 	"\n"
-	"  --json   print the result as JSON\n";
+	"The password is asked for on the terminal, or is the first line of standard input.\n"
+	"\n"
+	"  --name NAME              of the login; else it is made of the address\n"
+	"  --user USER              who logs in, when that is not the address\n"
+	"  --session-url URL        where the server is, when the address does not tell\n"
+	"  --bearer                 the secret is a token, and no password\n"
+	"  --password-command WORDS a command that prints the password or token, each time it is "
+	"needed\n"
+	"  --secret-store WHERE     keep it in the keyring (service) or in a file (file); else in the\n"
+	"                           keyring when there is one\n"
+	"  --on-change WORDS        run this after changes of mail, for instance \"mbsync work\"\n"
+	"  --on-calendar WORDS, --on-contacts WORDS, --on-other WORDS\n"
+	"                           the same after changes of other kinds\n"
+	"  --mailbox NAME           whose new mail is shown (inbox); may be repeated\n"
+	"  --accounts NAMES         which of several accounts are watched (all)\n"
+	"  --types NAMES            what the server shall push changes of\n"
+	"  --notify=off             show nothing\n"
+	"  --on-click WORDS, --open-url URL\n"
+	"                           what a click on a notification runs or opens\n"
+	"  --stream WHEN            for a server that cannot push: keep a connection to it on mains, "
+	"always\n"
+	"                           or never\n"
+	"  --ca FILE                trust the certificates in FILE instead of the system's\n"
+	"  --insecure               accept any certificate, and http:// to other machines\n"
+	"  --config FILE            the configuration (default: "
+	"$XDG_CONFIG_HOME/bellwire/distributor.conf)\n"
+	"  --state-dir DIR          of the distributor\n"
+	"  --no-start               do not start the distributor\n"
+	"  --json                   print the result as JSON\n"
+	"\n"
+	"Exit status of add: 0 when the server pushes, 3 when the login was kept but there is no push "
+	"yet,\n"
+	"1 when nothing was kept; why is said in each case.\n";
 
 static const struct {
 	const char *name;
 	int (*run)(int argc, char **argv);
 } jmap_subcommands[] = {
+	{"add", jmap_add_command},
 	{"list", jmap_list_command},
 	{"test", jmap_test_command},
 	{"pause", jmap_pause_command},
 	{"resume", jmap_resume_command},
+	{"password", jmap_password_command},
+	{"remove", jmap_remove_command},
 };
 
 int jmap_misused(void) {
@@ -59,6 +98,23 @@ static bool jmap_parse(int argc, char **argv, const char **out_name, bool *out_j
 		}
 	}
 	return !out_name || *out_name;
+}
+
+int jmap_words_parse(int argc, char **argv, struct jmap_words *out_words) {
+	for (int i = 1; i < argc; i++) {
+		if (strcmp(argv[i], "--json") == 0) {
+			out_words->json = true;
+		} else if (strcmp(argv[i], "--config") == 0 && i + 1 < argc) {
+			out_words->path = argv[++i];
+		} else if (strcmp(argv[i], "--state-dir") == 0 && i + 1 < argc) {
+			out_words->state_dir = argv[++i];
+		} else if (argv[i][0] != '-' && !out_words->name) {
+			out_words->name = argv[i];
+		} else {
+			return jmap_misused();
+		}
+	}
+	return out_words->name ? COMMAND_OK : jmap_misused();
 }
 
 /* ---- list ---- */

@@ -5,19 +5,16 @@
 #include "common/mem.h"
 #include "common/settings_parse.h"
 #include "common/url.h"
-#include "distributor/bus/control.h"
 #include "distributor/config.h"
 #include "distributor/ctl/commands.h"
 #include "distributor/ctl/config_edit.h"
 #include "distributor/ctl/daemon.h"
+#include "distributor/ctl/daemon_service.h"
 #include "distributor/ctl/login_check.h"
 #include <errno.h>
 #include <getopt.h>
-#include <spawn.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/wait.h>
-#include <unistd.h>
 
 enum { LOGIN_FILE_MAX = 1 << 20 };
 
@@ -109,55 +106,23 @@ static int login_write(const struct login *login) {
 
 /* ---- the daemon ---- */
 
-static bool login_daemon_runs(void) {
-	CLEANUP(sd_bus_flush_close_unrefp) sd_bus *bus = NULL;
-	return sd_bus_open_user(&bus) >= 0 && sd_bus_get_name_creds(bus, CONTROL_NAME, 0, NULL) >= 0;
-}
-
-static bool login_run(const char *const argv[]) {
-	extern char **environ;
-	pid_t pid;
-	int status = 0;
-	if (posix_spawnp(&pid, argv[0], NULL, NULL, (char *const *)argv, environ) != 0) {
-		return false;
-	}
-	return waitpid(pid, &status, 0) == pid && WIFEXITED(status) && WEXITSTATUS(status) == 0;
-}
-
-static int login_start(void) {
-	static const char *const enable[] = {
-		"systemctl", "--user", "--quiet", "enable", "--now", "bellwire-distributor.service", NULL};
-	if (access("/run/systemd/system", F_OK) == 0 && login_run(enable)) {
-		(void)fputs("bellwire: the distributor is started, now and at each login\n", stderr);
-		return COMMAND_OK;
-	}
-	(void)fputs("bellwire: start bellwire-distributor with your session\n", stderr);
-	return COMMAND_OK;
-}
-
 /* Whom it trusts is read at its start; then it moves to the new relay, too. */
-static int login_restart(const struct login *login) {
-	static const char *const restart[] = {
-		"systemctl", "--user", "--quiet", "try-restart", "bellwire-distributor.service", NULL};
-	static const char *const active[] = {
-		"systemctl", "--user", "--quiet", "is-active", "bellwire-distributor.service", NULL};
-	if (!login->no_start && access("/run/systemd/system", F_OK) == 0 && login_run(active) &&
-		login_run(restart)) {
-		(void)fputs("bellwire: the distributor is restarted\n", stderr);
-		return COMMAND_OK;
-	}
-	(void)fputs("bellwire: restart bellwire-distributor: it reads whom to trust at its start, and "
-				"takes the relay then\n",
+static void login_restart(const struct login *login) {
+	bool is_restarted = !login->no_start && daemon_restart();
+	(void)fputs(is_restarted ? "bellwire: the distributor is restarted\n"
+							 : "bellwire: restart bellwire-distributor: it reads whom to trust at "
+							   "its start, and takes the relay then\n",
 		stderr);
-	return COMMAND_OK;
 }
 
 static int login_apply(const struct login *login) {
-	if (!login_daemon_runs()) {
-		return login->no_start ? COMMAND_OK : login_start();
+	if (!daemon_runs()) {
+		(void)(login->no_start || daemon_start()); /* it has said what is to be done */
+		return COMMAND_OK;
 	}
 	if (login->trusts_anew) {
-		return login_restart(login);
+		login_restart(login);
+		return COMMAND_OK;
 	}
 	int result = daemon_tell("Move", "s", login->url);
 	if (result == COMMAND_OK) {

@@ -118,6 +118,9 @@ def test_wrong_usage(command):
         ["jmap", "nonsense"],
         ["jmap", "list", "work"],
         ["jmap", "test"],
+        ["jmap", "add"],
+        ["jmap", "remove"],
+        ["jmap", "password", "a", "b"],
         ["jmap", "pause", "a", "b"],
     ],
 )
