@@ -209,12 +209,13 @@ static void login_on_refresh(struct alarm *alarm, void *ctx) {
 	}
 	login_take_session(login);
 	push_subscription_set_circumstances(
-		login->push, login_is_online(login) && !login->is_paused, login->parts->is_relay_up);
+		login->push, login_may_ask(login), login->parts->is_relay_up);
 	push_subscription_status(login->push, &push);
 	bool has_no_push = push.state == PUSH_SUBSCRIPTION_UNSUPPORTED ||
 					   (push.state == PUSH_SUBSCRIPTION_WAITING && push.is_refused);
 	login_set_stream(login, has_no_push && login_may_stream(login) && !login->is_paused &&
-								login->trouble == LOGIN_WELL && login_is_online(login));
+								login->trouble == LOGIN_WELL && login->lacking == 0 &&
+								login_is_online(login));
 	if (push.made != login->made) { /* what changed before it was verified is not told */
 		login->made = push.made;
 		login_want_all(login, "push");
@@ -275,6 +276,21 @@ void jmap_login_on_network(struct jmap_login *login) {
 	jmap_login_resync(login, "network");
 }
 
+/* It may have been one of the server's, or of anybody who knows the URL. */
+static void login_on_unreadable(struct jmap_login *login, const char *reason) {
+	int64_t now_ms = clock_mono_ms();
+	if (log_limit_pass(&login->unreadable, (double)now_ms / 1000)) {
+		log_warn("push of a mail server cannot be read login=%s reason=\"%s\"", login->config->name,
+			reason);
+	}
+	push_subscription_on_push(login->push, false);
+	if (login->unreadable_mono_ms == 0 ||
+		now_ms - login->unreadable_mono_ms >= JMAP_UNREADABLE_MIN_MS) {
+		login->unreadable_mono_ms = now_ms;
+		login_want_all(login, "push");
+	}
+}
+
 void jmap_login_on_push(struct jmap_login *login, const struct message *message) {
 	struct push_object object;
 	if (login->is_paused || login->is_ended) {
@@ -294,12 +310,7 @@ void jmap_login_on_push(struct jmap_login *login, const struct message *message)
 			login->push, object.subscription_id, object.code, object.was_encrypted);
 		break;
 	case PUSH_OBJECT_UNREADABLE:
-		if (log_limit_pass(&login->unreadable, (double)clock_mono_ms() / 1000)) {
-			log_warn("push of a mail server cannot be read login=%s reason=\"%s\"",
-				login->config->name, object.reason);
-		}
-		push_subscription_on_push(login->push, false);
-		login_want_all(login, "push"); /* it may have been one of the server's */
+		login_on_unreadable(login, object.reason);
 		break;
 	case PUSH_OBJECT_UNKNOWN:
 	case PUSH_OBJECT_KIND_COUNT:
@@ -321,9 +332,14 @@ void jmap_login_on_dismissed(struct jmap_login *login) {
 	}
 }
 
+static bool login_may_mark(const char *account_id, void *ctx) {
+	const struct login_account *account = login_account_find(ctx, account_id);
+	return account && account->sync && !account->is_read_only;
+}
+
 static void login_mark_read(const char *account_id, const char *email_id, void *ctx) {
-	struct login_account *account = login_account_find(ctx, account_id);
-	if (account && account->sync) {
+	if (login_may_mark(account_id, ctx)) {
+		const struct login_account *account = login_account_find(ctx, account_id);
 		mail_sync_mark_read(account->sync, email_id);
 	}
 }
@@ -486,7 +502,7 @@ void jmap_login_end(struct jmap_login *login, jmap_tested_fn *done, void *ctx) {
 	login->is_ended = true;
 	login->ended = done;
 	login->ended_ctx = ctx;
-	push_subscription_end(login->push, login_on_push_ended, login);
+	push_subscription_end(login->push, login_is_online(login), login_on_push_ended, login);
 }
 
 /* ---- as a whole ---- */
@@ -534,6 +550,7 @@ static void login_open_parts(struct jmap_login *login, const json_t *saved) {
 		.units = login->config->as_unit ? login->parts->units : NULL,
 		.notify = options->notify,
 		.config = login->config,
+		.may_mark = login_may_mark,
 		.mark_read = login_mark_read,
 		.ctx = login};
 	login->notice = mail_notice_create(&notice);

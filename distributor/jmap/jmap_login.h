@@ -20,6 +20,7 @@ enum {
 	JMAP_TROUBLE_MS = 6 * 3600 * 1000, /* until a refused password is tried again */
 	JMAP_JITTER_MS = 2000, /* many devices come back at the same time */
 	JMAP_NETWORK_MIN_MS = 30000, /* between two looks because of the network alone */
+	JMAP_UNREADABLE_MIN_MS = 60 * 1000, /* between two because of pushes that cannot be read */
 	JMAP_TEST_MS = 100000, /* Stalwart verifies once a minute */
 };
 

@@ -114,10 +114,14 @@ void login_accounts_update(struct jmap_login *login, const struct jmap_session *
 		}
 	}
 	for (size_t i = 0; i < session->accounts_count; i++) {
-		if (login_wants_account(login, &session->accounts[i]) &&
-			!login_account_find(login, session->accounts[i].id)) {
-			login_account_add(login, &session->accounts[i]);
+		const struct jmap_session_account *described = &session->accounts[i];
+		if (!login_wants_account(login, described)) {
+			continue;
 		}
+		if (!login_account_find(login, described->id)) {
+			login_account_add(login, described);
+		}
+		login_account_find(login, described->id)->is_read_only = described->is_read_only;
 	}
 	json_decref(login->saved_accounts);
 	login->saved_accounts = NULL;

@@ -30,7 +30,7 @@ struct login_account {
 	struct mail_sync *sync; /* NULL: it has no mail */
 	json_t *states; /* {type: state}: what was acted on */
 	json_t *pending; /* {type: state}: news, to be acted on */
-	bool wants_sync, has_failed;
+	bool wants_sync, has_failed, is_read_only;
 	bool is_first; /* its mail was never looked at, as far as anybody can have known */
 	char why[LOGIN_WHY_MAX]; /* of the present run */
 	uint32_t unread;
@@ -79,6 +79,7 @@ struct jmap_login {
 	int64_t synced_ms, pushed_ms; /* wall clock; 0: never */
 	int64_t network_mono_ms; /* the last look because of the network; 0: none */
 	struct log_limit unreadable;
+	int64_t unreadable_mono_ms; /* the last look because of such a push; 0: none */
 
 	jmap_tested_fn *tested; /* NULL: no test is under way */
 	void *tested_ctx;

@@ -145,6 +145,17 @@ static const struct note_mail *note_newest(const struct note *note) {
 
 /* ---- showing ---- */
 
+static bool note_may_be_marked(const struct note *note) {
+	const struct mail_notice_options *options = &note->notice->options;
+	const struct note_mail *mail;
+	LIST_FOREACH (mail, &note->mails, link) {
+		if (!options->may_mark || options->may_mark(mail->account_id, options->ctx)) {
+			return true;
+		}
+	}
+	return false;
+}
+
 static void note_show(struct note *note, const char *title, const char *text) {
 	static const struct notify_action open = {"default", "Open"}, read = {"read", "Mark as read"};
 	struct mail_notice *notice = note->notice;
@@ -153,7 +164,9 @@ static void note_show(struct note *note, const char *title, const char *text) {
 	if (mail_click_is_wanted(notice->options.config)) {
 		actions[count++] = open;
 	}
-	actions[count++] = read;
+	if (note_may_be_marked(note)) {
+		actions[count++] = read;
+	}
 	/* The note may be gone behind it. */
 	notify_show(notice->options.notify, &(struct notification){.key = note->key,
 											.title = title,

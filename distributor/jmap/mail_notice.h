@@ -18,6 +18,8 @@ struct mail_notice_options {
 	struct hook_units *units; /* NULL: what a click starts becomes our child */
 	struct notify *notify; /* outlives it */
 	const struct jmap_config *config; /* outlives it */
+	/* May mails of this account be marked? Else the action is not offered. NULL: of all. */
+	bool (*may_mark)(const char *account_id, void *ctx);
 	/* The action was chosen, for each mail that the notification stands for. */
 	void (*mark_read)(const char *account_id, const char *email_id, void *ctx);
 	void *ctx;

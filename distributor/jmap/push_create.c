@@ -269,7 +269,7 @@ void push_on_watch(struct alarm *alarm, void *ctx) {
 	if (!push->next.id || push->next.code || push->next.is_given_up) {
 		return;
 	}
-	if (!push->is_relay_up || !push->is_online) { /* it may lie at the relay */
+	if (!push->is_relay_up || !push->may_ask) { /* it may lie at the relay */
 		push_watch(push);
 	} else if (!push->next.is_touched) {
 		alarm_set(alarm, PUSH_SUBSCRIPTION_GIVE_UP_MS - PUSH_SUBSCRIPTION_TOUCH_MS,

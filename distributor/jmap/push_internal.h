@@ -45,7 +45,7 @@ struct push_subscription {
 	int64_t round_trip_ms, created_mono_ms; /* created: when the last creation was sent */
 	uint32_t made;
 
-	bool is_begun, is_online, is_relay_up;
+	bool is_begun, may_ask, is_relay_up;
 	bool is_calling, is_creating, is_unsupported, is_refused;
 	bool wants_look, wants_other, wants_types;
 	bool has_made_room; /* and was refused all the same */
@@ -119,6 +119,8 @@ int64_t push_wanted_expires_ms(void);
 /* ---- push_keep.c ---- */
 
 void push_look(struct push_subscription *push);
+/* Destroys the old ones. */
+void push_sweep(struct push_subscription *push);
 /* What a verified one needs; false: nothing now. */
 bool push_keep(struct push_subscription *push);
 void push_plan_renewal(struct push_subscription *push);

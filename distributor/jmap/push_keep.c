@@ -101,7 +101,7 @@ static void push_on_looked(const struct jmap_call_result *result, void *ctx) {
 
 /* ---- keeping it ---- */
 
-static void push_sweep(struct push_subscription *push) {
+void push_sweep(struct push_subscription *push) {
 	const char *ids[PUSH_OLD_MAX];
 	size_t count = push_old_list(push, ids);
 	push_send_one(push, "PushSubscription/set", push_destroy_arguments(ids, count), push_on_swept);

@@ -56,7 +56,7 @@ static enum push_subscription_state push_look_at_itself(const struct push_subscr
 	if (push->current.id && !push_has_expired(&push->current)) {
 		return PUSH_SUBSCRIPTION_VERIFIED;
 	}
-	if (alarm_is_set(&push->again) || !push->is_online) {
+	if (alarm_is_set(&push->again) || !push->may_ask) {
 		return PUSH_SUBSCRIPTION_WAITING;
 	}
 	if (push->registering) {
@@ -156,8 +156,14 @@ void push_fail_method(struct push_subscription *push, const char *method, const 
 		0, reason);
 }
 
+/* Then what is to go cannot go with the request that creates another. */
+static bool push_takes_one_call(const struct push_subscription *push) {
+	const struct jmap_session *session = jmap_client_session(push->options.client);
+	return session && session->max_calls < 2;
+}
+
 static void push_proceed(struct push_subscription *push) {
-	if (!push->is_begun || push->is_calling || push->registering || !push->is_online ||
+	if (!push->is_begun || push->is_calling || push->registering || !push->may_ask ||
 		alarm_is_set(&push->again) || push->ended || (push->is_unsupported && !push->wants_look)) {
 		return;
 	}
@@ -165,6 +171,7 @@ static void push_proceed(struct push_subscription *push) {
 		push_retire(push, &push->current);
 	}
 	const struct registration *registration = push_registration(push);
+	const char *ids[PUSH_OLD_MAX];
 	if (push->wants_look) {
 		push_look(push);
 	} else if (!registration || !registration->endpoint[0] || !push_key_fits(push, registration)) {
@@ -176,6 +183,8 @@ static void push_proceed(struct push_subscription *push) {
 		push_proceed(push);
 	} else if (push_fits(&push->current, registration) && push_keep(push)) {
 		return;
+	} else if (!push->next.id && push_old_list(push, ids) > 0 && push_takes_one_call(push)) {
+		push_sweep(push);
 	} else if (!push->next.id && (push->wants_other || !push_fits(&push->current, registration))) {
 		push_create(push, registration);
 	} else {
@@ -201,7 +210,7 @@ static void push_finish(struct push_subscription *push) {
 	push_retire(push, &push->current);
 	push_retire(push, &push->next);
 	size_t count = push_old_list(push, ids);
-	if (count == 0 || !push->is_online) {
+	if (count == 0 || !push->may_ask) {
 		const struct jmap_call_result none = {.outcome = JMAP_CALL_OK, .reason = ""};
 		const struct jmap_call_result offline = {
 			.outcome = JMAP_CALL_TRY_LATER, .reason = "there is no network"};
@@ -230,8 +239,9 @@ static void push_on_ending(struct alarm *alarm, void *ctx) {
 }
 
 void push_subscription_end(
-	struct push_subscription *push, push_subscription_ended_fn *done, void *ctx) {
+	struct push_subscription *push, bool is_online, push_subscription_ended_fn *done, void *ctx) {
 	assert(!push->ended);
+	push->may_ask = is_online;
 	push->ended = done;
 	push->ended_ctx = ctx;
 	alarm_stop(&push->watch);
@@ -258,10 +268,10 @@ void push_subscription_check(struct push_subscription *push) {
 }
 
 void push_subscription_set_circumstances(
-	struct push_subscription *push, bool is_online, bool is_relay_up) {
-	bool is_better = (is_online && !push->is_online) || (is_relay_up && !push->is_relay_up);
-	bool is_same = is_online == push->is_online && is_relay_up == push->is_relay_up;
-	push->is_online = is_online;
+	struct push_subscription *push, bool may_ask, bool is_relay_up) {
+	bool is_better = (may_ask && !push->may_ask) || (is_relay_up && !push->is_relay_up);
+	bool is_same = may_ask == push->may_ask && is_relay_up == push->is_relay_up;
+	push->may_ask = may_ask;
 	push->is_relay_up = is_relay_up;
 	if (is_same || push->ended || !push->is_begun) {
 		return;
@@ -403,7 +413,7 @@ struct push_subscription *push_subscription_create(
 	push->options.state_dir = NULL;
 	push->reason = mem_strdup("");
 	push->round_trip_ms = -1;
-	push->is_online = push->is_relay_up = true;
+	push->may_ask = push->is_relay_up = true;
 	alarm_init(&push->again, options->alarms, push_on_again, push);
 	alarm_init(&push->watch, options->alarms, push_on_watch, push);
 	alarm_init(&push->renew, options->alarms, push_on_renew, push);
@@ -460,9 +470,7 @@ void push_subscription_status(
 		.is_refused = push->is_refused,
 		.is_replacing = push->wants_other || push->next.id,
 	};
-	if (!push->is_online && state == PUSH_SUBSCRIPTION_WAITING) {
-		out_status->reason = "there is no network";
-	} else if (!out_status->reason[0] && state == PUSH_SUBSCRIPTION_UNVERIFIED) {
+	if (!out_status->reason[0] && state == PUSH_SUBSCRIPTION_UNVERIFIED) {
 		out_status->reason = "waits for the mail server's verification";
 	} else if (!out_status->reason[0] && state == PUSH_SUBSCRIPTION_REGISTERING) {
 		out_status->reason = "waits for a push URL of the relay";

@@ -64,11 +64,10 @@ void push_subscription_status(
 /* Begins, or looks with PushSubscription/get whether all is as it should be; also after
  * `missed`, resume and a long silence. Calls while one is under way join it. */
 void push_subscription_check(struct push_subscription *push);
-/* Without a network nothing is asked; without the relay no verification can come, so none is
- * missed.
- */
+/* Without leave (no network, a refused password) nothing is asked; without the relay no
+ * verification can come, so none is missed. */
 void push_subscription_set_circumstances(
-	struct push_subscription *push, bool is_online, bool is_relay_up);
+	struct push_subscription *push, bool may_ask, bool is_relay_up);
 /* The session changed: another VAPID key means another endpoint and subscription. */
 void push_subscription_on_session(
 	struct push_subscription *push, const struct jmap_session *session);
@@ -86,8 +85,8 @@ void push_subscription_on_push(struct push_subscription *push, bool is_readable)
 /* Makes the server verify anew (another subscription, then the old one goes): `bellwire jmap
  * test`. */
 void push_subscription_renew(struct push_subscription *push);
-/* Destroys it at the server and unregisters here. done: once, later; `reason` "" when the server
- * said yes. */
+/* Destroys it at the server (is_online: there is a way to it) and unregisters here. done: once,
+ * later; `reason` "" when the server said yes. */
 typedef void push_subscription_ended_fn(const char *reason, void *ctx);
 void push_subscription_end(
-	struct push_subscription *push, push_subscription_ended_fn *done, void *ctx);
+	struct push_subscription *push, bool is_online, push_subscription_ended_fn *done, void *ctx);

@@ -11,6 +11,7 @@ from pusher import WEEK, Subscription
 from webpush import check_keys, raw_keys
 
 MAX_CHANGES = 100
+OTHER_TYPES = ("Calendar", "CalendarEvent", "AddressBook", "ContactCard", "SieveScript", "Quota")
 SUBSCRIPTION_FIELDS = ("id", "deviceClientId", "verificationCode", "expires", "types")
 WRITABLE = {"verificationCode", "expires", "types"}
 _numbers = itertools.count(1)
@@ -140,6 +141,11 @@ def changes_of(kind):
         return {**answer, "updatedProperties": None} if kind == "Mailbox" else answer
 
     return changes
+
+
+def state_of(kind):
+    """/get of types that have no objects here, but states."""
+    return lambda server, login, arguments: get(account_of(login, arguments), kind, arguments, {})
 
 
 def email_set(server, login, arguments):
@@ -315,6 +321,7 @@ METHODS = {
     "Email/query": email_query,
     "Email/changes": changes_of("Email"),
     "Email/set": email_set,
+    **{f"{kind}/get": state_of(kind) for kind in OTHER_TYPES},
     "PushSubscription/get": push_get,
     "PushSubscription/set": push_set,
 }
