@@ -25,6 +25,7 @@
 
 enum {
 	DISTRIBUTOR_LONG_SLEEP_MS = 30000, /* after which hooks catch up */
+	DISTRIBUTOR_LOGIN_MS = 24 * 3600 * 1000, /* so long a login page before the relay is borne */
 	DISTRIBUTOR_CATCH_UP_MS = 500, /* with the network back; hooks add their own quiet time */
 };
 
@@ -56,7 +57,7 @@ struct distributor {
 	enum urgency min_urgency;
 	int disk_error; /* 0: what is to be kept gets to the disk */
 	char *configured_relay; /* what the config said when it was last heeded */
-	bool is_paused, is_noticed, is_ending;
+	bool is_paused, is_noticed, is_login_borne, is_ending;
 };
 
 /* ---- the state file ---- */
@@ -106,6 +107,11 @@ static void distributor_on_notice(struct alarm *alarm, void *ctx) {
 	if (status.state == LINK_UP || status.state == LINK_OFFLINE || status.state == LINK_STOPPED) {
 		return;
 	}
+	if (status.wants_login && !d->is_login_borne) {
+		d->is_login_borne = true; /* no fault of the relay's, and most likely known */
+		alarm_set(&d->notice, DISTRIBUTOR_LOGIN_MS, ALARM_SLACK_CARE_MS);
+		return;
+	}
 	d->is_noticed = true;
 	distributor_notice(d, "link", "Pushes do not arrive", status.reason);
 }
@@ -123,6 +129,9 @@ static void distributor_on_catch_up(struct alarm *alarm, void *ctx) {
 }
 
 static void distributor_watch_link(struct distributor *d, enum link_state state) {
+	if (state == LINK_UP || state == LINK_OFFLINE || state == LINK_STOPPED) {
+		d->is_login_borne = false;
+	}
 	if (state == LINK_UP) {
 		alarm_stop(&d->notice);
 		if (d->is_noticed) {

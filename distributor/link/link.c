@@ -68,6 +68,7 @@ void link_enter(struct link *link, enum link_state state) {
 	if (state == LINK_UP) {
 		link_set_reason(link, "");
 	}
+	link->wants_login = link->wants_login && state != LINK_UP && state != LINK_OFFLINE;
 	if (link->state == state) {
 		return;
 	}
@@ -196,11 +197,14 @@ static void link_explain(struct link *link, const struct session_end *end) {
 		network_status(link->network, &status);
 	}
 	const char *more = "";
+	link->wants_login = false;
 	if (clock_wall_ms() / 1000 < LINK_CLOCK_FLOOR_SEC && end->class == RETRY_TLS) {
 		more = "; the clock of this machine is wrong";
 	} else if (status.nm_connectivity == 2) {
+		link->wants_login = true;
 		more = "; this network wants a login in a browser first";
 	} else if (end->looks_like_portal || (link->network && link_is_tls_news(link, end))) {
+		link->wants_login = true;
 		more = "; perhaps this network wants a login in a browser first";
 	}
 	CLEANUP_FREE char *reason = mem_printf("%s%s", end->reason, more);
@@ -526,6 +530,7 @@ void link_status(const struct link *link, struct link_status *out) {
 		.since_wall_ms = link->since_wall_ms,
 		.next_attempt_ms = link_next_attempt_ms(link),
 		.reason = link->reason,
+		.wants_login = link->wants_login,
 		.reconnects = link->sessions > 0 ? link->sessions - 1 : 0,
 		.attempts = link->state == LINK_UP ? 0 : link->retries.attempts,
 		.heartbeat_ms = (int64_t)link->interval_sec * 1000,

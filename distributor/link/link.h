@@ -114,6 +114,7 @@ struct link_status {
 	int64_t since_wall_ms; /* when the state was entered */
 	int64_t next_attempt_ms; /* until the next attempt; 0: under way; -1: none is planned */
 	const char *reason; /* why it is not up, a sentence; "" when up */
+	bool wants_login; /* a login page seems to stand before the relay */
 	uint32_t reconnects; /* sessions since start beyond the first */
 	uint32_t attempts; /* failed ones in a row */
 	int64_t heartbeat_ms; /* the interval in force */

@@ -56,6 +56,7 @@ struct link {
 	enum link_state state, told_state;
 	int64_t since_wall_ms, since_ms; /* the state; wall and boot clock */
 	char *reason; /* why it is not up */
+	bool wants_login;
 	ev_timer tell; /* `entered`, soon */
 	unsigned int busy; /* calls to the owner under way */
 	bool is_destroyed;

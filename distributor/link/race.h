@@ -14,7 +14,7 @@ enum {
 	RACE_ADDRESSES_MAX = 16,
 	RACE_STAGGER_MS = 250,
 	RACE_FAMILY_MS = 50, /* the second family's addresses are waited for */
-	RACE_RESOLVER_MS = 2000, /* then the addresses known from before are used */
+	RACE_RESOLVER_MS = 600, /* then the addresses known from before are used */
 	RACE_CONNECT_MS = 10000, /* an address */
 	RACE_MS = 30000, /* in all */
 };

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """A line that loses packets or stalls: nothing is lost, nothing comes twice, and nobody reconnects for it."""
 
+import signal
+
 import pytest
 from harness.household import now
 
@@ -8,6 +10,11 @@ from harness.household import now
 @pytest.fixture
 def household(start_household):
     return start_household(has_line=True)
+
+
+def hint(laptop, metric):
+    """A default route that is no better: reason enough to ask whether the relay is there."""
+    laptop.ip(f"route add default via 10.0.0.9 dev eth0 metric {metric}")
 
 
 def check_calm(household):
@@ -46,10 +53,45 @@ def test_stalls_of_a_second(household):
     for metric in (900, 901, 902):
         line.stall()
         begin = now()
-        laptop.ip(f"route add default via 10.0.0.9 dev eth0 metric {metric}")
+        hint(laptop, metric)
         texts = [daemon.post() for _ in range(5)]
         daemon.wait(lambda: now() - begin >= 1.0, 5, "the end of the stall")
         line.go_on()
         daemon.wait_got(texts[-1], 30)
     daemon.wait_drained()
     check_calm(household)
+
+
+def test_answer_that_comes_late(household):
+    """After 5 s another connection is tried; the old one that speaks first is kept, and the other given up."""
+    laptop, daemon, line = household.laptop, household.daemon, household.line
+    household.settle()
+    line.stall()
+    hint(laptop, 900)
+    daemon.wait(lambda: daemon.state() == "opening", 20, "an attempt beside it")
+    text = daemon.post()
+    line.go_on()
+    daemon.wait_got(text)
+    daemon.wait_up()
+    household.settle()
+    household.check()
+    assert daemon.sessions() == 1 and daemon.attempts() == 2
+    assert daemon.got() == [f"message {n}" for n in range(1, daemon.sent + 1)]
+
+
+def test_relay_that_is_slow_rather_than_dead(start_household):
+    """Once it took 4 s to answer, it has half a minute the next time."""
+    household = start_household(has_line=True, has_clock=True, has_bus=True)
+    laptop, daemon, relay, line = household.laptop, household.daemon, household.relay, household.line
+    household.settle()
+    for metric, seconds in ((900, 4), (901, 20), (902, 25)):
+        relay.process.signal(signal.SIGSTOP)
+        said = line.said
+        hint(laptop, metric)
+        daemon.wait(lambda: line.said > said, 20, "a ping")
+        household.clock.advance(seconds)
+        relay.process.signal(signal.SIGCONT)
+        daemon.wait(lambda: daemon.report()["round_trip_ms"] >= seconds * 1000, 20, "the answer")
+        household.settle()
+    assert daemon.sessions() == 1 and daemon.attempts() == 1
+    household.check()

@@ -119,9 +119,9 @@ def test_relay_in_trouble_teaches_nothing(start_household):
     behind = Behind(start_household, 10000)
     daemon, line, relay = behind.daemon, behind.household.line, behind.household.relay
     relay.process.signal(signal.SIGSTOP)
-    passed = line.passed
+    said = line.said
     behind.clock.advance(240)
-    daemon.wait(lambda: line.passed > passed, 20, "a ping")
+    daemon.wait(lambda: line.said > said, 20, "a ping")
     behind.clock.advance(PONG_DEADLINE)
     daemon.wait(lambda: daemon.state() == "opening", 20, "another connection")
     behind.clock.advance(15.25)

@@ -3,7 +3,7 @@
 
 import dbus
 import pytest
-from harness.networkmanager import put, start_nm
+from harness.networkmanager import NM, put, start_nm
 from harness.power import (CHARGING, DISCHARGING, DISPLAY, LOW, NEW, NONE, UPOWER, set_upower, start_profiles,
                            start_upower)
 
@@ -146,3 +146,40 @@ def test_what_the_user_says_counts(start_household):
     set_upower(powered.bus, True, DISCHARGING, LOW)
     powered.clock.advance(61)
     assert powered.daemon.report()["min_urgency"] == "normal"
+
+
+def test_mobile_network_is_metered(start_household):
+    """Known by its name where no NetworkManager says so; it counts when it has lasted for a minute."""
+    household = start_household(has_clock=True, has_bus=True)
+    laptop, daemon = household.laptop, household.daemon
+    household.clock.advance(10)  # what is known in the first seconds was so before
+    laptop.ip("link set eth1 down", "link set eth1 name wwan1", "link set wwan1 up",
+              "addr add 10.0.1.2/24 dev wwan1", "route add default via 10.0.1.1 dev wwan1 metric 700")
+    laptop.unplug(0)
+    household.check()
+    daemon.wait(lambda: daemon.report()["metered"], 20, "a metered network")
+    assert daemon.report()["min_urgency"] == "very-low"
+    household.clock.advance(60.5)
+    daemon.wait(lambda: daemon.report()["min_urgency"] == "low", 20, "the minimum")
+    laptop.plug(0)
+    laptop.ip("addr flush dev wwan1")
+    daemon.wait(lambda: daemon.report()["min_urgency"] == "very-low", 20, "the minimum of before")
+    household.check()
+
+
+def test_networkmanager_that_is_started_anew(start_household):
+    """For the seconds of that nothing changes: no attempt, and the network is as dear as it was."""
+    powered = Powered(start_household, metered=METERED)
+    powered.check_waiting("low")
+    daemon, attempts = powered.daemon, powered.daemon.attempts()
+    powered.bus.kill(NM)
+    powered.household.settle()
+    powered.clock.advance(30)
+    assert daemon.report()["metered"] and daemon.report()["min_urgency"] == "low"
+    start_nm(powered.bus, Metered=METERED)
+    powered.household.settle()
+    powered.clock.advance(60)
+    assert daemon.report()["min_urgency"] == "low"
+    assert daemon.sessions() == 1 and daemon.attempts() == attempts
+    put(powered.bus, Metered=UNMETERED)
+    powered.check_all_come()

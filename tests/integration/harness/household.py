@@ -53,14 +53,15 @@ class Daemon(Distributor):
     """The distributor on the laptop, with one hook that appends each message to a file as a line. clock: its own;
     bus: in the place of the session's and the system's; etc: files that it sees in /etc, by name."""
 
-    def __init__(self, laptop, relay, directory, catch_up="off", env=None, clock=None, bus=None, etc=None, **flags):
+    def __init__(self, laptop, relay, directory, catch_up="off", command="cat >>@GOT; echo >>@GOT", env=None,
+                 clock=None, bus=None, etc=None, **flags):
         self.laptop = laptop
         self.clock = clock
         self.bus = bus
         self.etc = etc or {}
         self.got_path = directory / "got"
         self.got_path.touch()
-        command = f"sh -c '(cat; echo) >>{self.got_path}'"
+        command = "sh -c '" + command.replace("@GOT", str(self.got_path)) + "'"
         environment = {"DBUS_SYSTEM_BUS_ADDRESS": "unix:path=/nonexistent/bus", **NO_PROXY, **(env or {})}
         if bus:
             environment.update(DBUS_SYSTEM_BUS_ADDRESS=bus.address, DBUS_SESSION_BUS_ADDRESS=bus.address)

@@ -35,6 +35,7 @@ class Line(Namespace):
         self.random = random.Random(20)
         self.lost = 0  # frames, by whatever reason
         self.passed = 0
+        self.said = 0  # of those with something to say over TCP, from the first end
         self.resume = threading.Event()
         self.resume.set()
         self.end_reader, self.end_writer = os.pipe()
@@ -70,6 +71,7 @@ class Line(Namespace):
             return
         sink.send(frame)
         self.passed += 1
+        self.said += source is self.sockets[0] and tcp_bytes(frame[VNET_BYTES:]) > 0
 
     def _is_lost(self, frame, is_outward):
         if self.is_silent or (is_outward and self.is_silent_outward) or self.random.random() < self.loss:
@@ -101,6 +103,22 @@ class Line(Namespace):
         super().close()
 
 
+def tcp_start(frame):
+    """Where the TCP header of an IPv4 packet begins, else None."""
+    if frame[12:14] != b"\x08\x00" or frame[ETHERNET_BYTES + 9] != socket.IPPROTO_TCP:
+        return None
+    return ETHERNET_BYTES + (frame[ETHERNET_BYTES] & 15) * 4
+
+
+def tcp_bytes(frame):
+    """How much a segment carries; 0 also for what is none."""
+    start = tcp_start(frame)
+    if start is None:
+        return 0
+    (total,) = struct.unpack_from("!H", frame, ETHERNET_BYTES + 2)
+    return ETHERNET_BYTES + total - start - (frame[start + 12] >> 4) * 4
+
+
 class Nat:
     """Forgets TCP flows that were silent for `idle` seconds of `now()`; what belongs to none is swallowed."""
 
@@ -113,9 +131,9 @@ class Nat:
         self.is_newest_dead = False  # something was sent over it, and swallowed
 
     def lets_through(self, frame, is_outward):
-        if frame[12:14] != b"\x08\x00" or frame[ETHERNET_BYTES + 9] != socket.IPPROTO_TCP:
+        header = tcp_start(frame)
+        if header is None:
             return True  # ARP and the like
-        header = ETHERNET_BYTES + (frame[ETHERNET_BYTES] & 15) * 4
         source, target = frame[ETHERNET_BYTES + 12:][:4], frame[ETHERNET_BYTES + 16:][:4]
         source_port, target_port = struct.unpack_from("!HH", frame, header)
         flow = (source, source_port), (target, target_port)
