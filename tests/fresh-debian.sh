@@ -60,6 +60,8 @@ fresh_system() {
 	# Kept between runs, so that the packages come from the mirror once.
 	mkdir -p "$work_dir/archives/partial"
 	echo 'APT::Keep-Downloaded-Packages "true";' >"$root/etc/apt/apt.conf.d/91keep"
+	# Its root is a mount, as that of a machine is: tests make mount namespaces in there.
+	mount --bind "$root" "$root"
 	mount --bind "$work_dir/archives" "$root/var/cache/apt/archives"
 	mount -t proc proc "$root/proc"
 	mount --rbind /dev "$root/dev"

@@ -74,10 +74,14 @@ class Relay:
         return self
 
     def wait_ready(self, timeout=20):
+        workers = int(self.flags.get("workers", 1))
+
         def ready():
             assert self.process.is_running(), f"the relay ended at start:\n{self.process.log()[-4000:]}"
             try:
-                return self.get("/health").status == 200
+                # each connection goes to one of the workers, as the kernel pleases
+                tries = 1 if workers == 1 else 8 * workers
+                return all(self.get("/health").status == 200 for _ in range(tries))
             except OSError:
                 return False
 
