@@ -8,13 +8,14 @@
 enum {
 	URGENCY_SHIFT = 50, /* place = urgency * 2^50 + sequence */
 	SEQUENCES_A_MS = 256,
-	TAIL_HEAD = 7, /* lengths of topic, encoding, encryption, crypto key */
+	TAIL_HEAD = 8, /* urgency, lengths of topic, encoding, encryption, crypto key */
 	MESSAGE_HEAD = 41,
 	AT_EXPIRES = 8,
-	AT_CHANNEL = 16,
-	AT_URGENCY = 32,
+	AT_CHANNEL = 17,
+	AT_URGENCY = 33,
 	AT_LENGTHS = 34,
-	PUT_REPLY_BYTES = 50,
+	PUT_REPLY_BYTES = 42,
+	PUT_REPLY_LONG_BYTES = 50, /* with what was evicted and expired */
 };
 static const uint64_t SEQUENCE_LIMIT = 1ULL << URGENCY_SHIFT;
 
@@ -104,6 +105,7 @@ char *redis_message_tail_print(const struct store_put *put, size_t *out_len) {
 	}
 	char *text = mem_alloc(len);
 	struct redis_pack head = {.len = 0};
+	redis_pack_number(&head, put->urgency, 1);
 	redis_pack_number(&head, put->topic.len, 1);
 	redis_pack_number(&head, put->encoding.len, 2);
 	redis_pack_number(&head, put->encryption.len, 2);
@@ -121,20 +123,22 @@ char *redis_message_tail_print(const struct store_put *put, size_t *out_len) {
 }
 
 bool redis_put_reply_parse(struct slice text, struct redis_put_reply *out_reply) {
-	if ((text.len != 1 && text.len != PUT_REPLY_BYTES) ||
-		(uint8_t)text.data[0] >= STORE_OUTCOME_COUNT ||
-		(text.data[0] == STORE_OK) != (text.len == PUT_REPLY_BYTES)) {
+	bool is_whole = text.len == PUT_REPLY_BYTES || text.len == PUT_REPLY_LONG_BYTES;
+	if ((text.len != 1 && !is_whole) || (uint8_t)text.data[0] >= STORE_OUTCOME_COUNT ||
+		(text.data[0] == STORE_OK) != is_whole) {
 		return false;
 	}
 	*out_reply = (struct redis_put_reply){.outcome = (enum store_outcome)text.data[0]};
 	if (out_reply->outcome == STORE_OK) {
 		out_reply->flags = (uint8_t)text.data[1];
-		out_reply->evicted = (uint32_t)redis_number_at(text.data + 2, 4);
-		out_reply->expired = (uint32_t)redis_number_at(text.data + 6, 4);
-		out_reply->place = redis_double_at(text.data + 10);
-		out_reply->expires_ms = redis_double_at(text.data + 18);
-		out_reply->previous = redis_double_at(text.data + 26);
-		memcpy(out_reply->channel.bytes, text.data + 34, sizeof out_reply->channel.bytes);
+		out_reply->place = redis_double_at(text.data + 2);
+		out_reply->expires_ms = redis_double_at(text.data + 10);
+		out_reply->previous = redis_double_at(text.data + 18);
+		memcpy(out_reply->channel.bytes, text.data + 26, sizeof out_reply->channel.bytes);
+	}
+	if (text.len == PUT_REPLY_LONG_BYTES) {
+		out_reply->evicted = (uint32_t)redis_number_at(text.data + 42, 4);
+		out_reply->expired = (uint32_t)redis_number_at(text.data + 46, 4);
 	}
 	return true;
 }

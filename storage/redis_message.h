@@ -34,7 +34,7 @@ bool redis_message_place(struct message_id id, uint64_t *out_place);
 /* The order alone, for "behind this id". */
 uint64_t redis_message_sequence(struct message_id id);
 
-/* What the put script stores behind place, expiry, channel and marks. Fresh memory. */
+/* What the put script stores behind place, expiry, marks and channel. Fresh memory. */
 char *redis_message_tail_print(const struct store_put *put, size_t *out_len);
 /* What put.lua replies. */
 struct redis_put_reply {

@@ -40,17 +40,17 @@ static void put_pack(
 	const struct store_redis *redis, const struct store_put *put, struct redis_pack *pack) {
 	size_t size = put->encoding.len + put->encryption.len + put->crypto_key.len + put->body.len;
 	static const uint8_t no_key[sizeof put->key_hash];
-	redis_pack_bytes(pack, redis->node_hex, sizeof redis->node_hex);
 	redis_pack_bytes(pack, put->subscription.bytes, sizeof put->subscription.bytes);
+	redis_pack_bytes(pack, redis->node_hex, sizeof redis->node_hex);
 	redis_pack_number(pack, put->ttl_sec, 4);
-	redis_pack_number(pack, put->urgency, 1);
-	redis_pack_number(pack, put->has_key, 1);
-	redis_pack_bytes(pack, put->has_key ? put->key_hash : no_key, sizeof put->key_hash);
-	redis_pack_number(pack, put->body.len, 4);
 	redis_pack_number(pack, size, 4);
 	redis_pack_number(pack, redis->options.limits.queue_messages, 4);
 	redis_pack_double(pack, (double)redis->options.limits.queue_bytes);
+	redis_pack_number(pack, put->urgency, 1);
 	redis_pack_double(pack, LEASE_MS);
+	redis_pack_number(pack, put->has_key, 1);
+	redis_pack_number(pack, put->body.len, 4);
+	redis_pack_bytes(pack, put->has_key ? put->key_hash : no_key, sizeof put->key_hash);
 }
 
 void redis_put(struct store *store, const struct store_put *what, store_put_fn *done, void *ctx) {

@@ -1,17 +1,20 @@
 # SPDX-License-Identifier: Apache-2.0
 # Turns the scripts into one C file: cmake -DFOLDER=... -DOUTPUT=... -DNAMES=put,fetch -P embed.cmake
-# Those of a device begin with device.lua; invite.lua stands alone.
-file(READ ${FOLDER}/device.lua shared)
+# A line "-- include: FILE" stands for that file.
 set(text "/* Made from redis_scripts/ by embed.cmake. */\n#include \"storage/redis_scripts.h\"\n\n")
 string(APPEND text "const struct redis_script redis_scripts[REDIS_SCRIPT_COUNT] = {\n")
 string(REPLACE "," ";" names "${NAMES}")
 foreach(name IN LISTS names)
   file(READ ${FOLDER}/${name}.lua script)
-  if(NOT name STREQUAL "invite")
-    string(PREPEND script "${shared}")
-  endif()
-  # Comments go, their lines stay: an error of Redis names a line.
+  string(REGEX MATCHALL "-- include: [a-z_]+[.]lua" includes "${script}")
+  foreach(include IN LISTS includes)
+    string(REPLACE "-- include: " "" included "${include}")
+    file(READ ${FOLDER}/${included} included_text)
+    string(REPLACE "${include}\n" "${included_text}" script "${script}")
+  endforeach()
+  # Comments and indents go.
   string(REGEX REPLACE "(^|\n)[\t ]*--[^\n]*" "\\1" script "${script}")
+  string(REGEX REPLACE "\n[\n\t ]+" "\n" script "${script}")
   string(REPLACE "\\" "\\\\" script "${script}")
   string(REPLACE "\"" "\\\"" script "${script}")
   string(REPLACE "\n" "\\n\"\n\t\"" script "${script}")

@@ -4,18 +4,20 @@
 -- ARGV[1] after: sequence d, minimum urgency 1, most 4
 -- Reply: outcome, expired meanwhile, then up to most + 1 messages; the one too many says that there
 --        are more
-local _, queue_expire, queue_reconcile = queue_tools()
-local after, urgency, most = struct.unpack('<dBI4', ARGV[1])
+-- include: device.lua
+-- include: device_tools.lua
+local after, urgency, most = unpack_('<dBI4', ARGV[1])
 local found = call('HMGET', H, 'd', 'q')
 if not found[1] then
 	return {MISSING, 0}
 end
-local q = {struct.unpack(QUEUE, found[2])}
-local expired = queue_reconcile(q) + queue_expire(q, now_ms())
+local tools = device_tools()
+local q = {unpack_(QUEUE, found[2])}
+local expired = tools.reconcile(q) + tools.expire(q, tools.now_ms())
 if expired > 0 then
-	local d = {struct.unpack(DEVICE, found[1])}
+	local d = {unpack_(DEVICE, found[1])}
 	d[MISSED] = d[MISSED] + expired
-	call('HSET', H, 'q', queue_pack(q), 'd', device_pack(d))
+	call('HSET', H, 'q', tools.queue_pack(q), 'd', tools.device_pack(d))
 end
 
 local rows, kinds = {}, 0
@@ -25,7 +27,7 @@ for kind = urgency, 3 do
 		local some = call('ZRANGEBYSCORE', Q, first + after + 1, first + URGENCY_STEP - 1, 'LIMIT', 0, most + 1)
 		kinds = kinds + 1
 		for _, message in ipairs(some) do
-			rows[#rows + 1] = {(struct.unpack('<d', message)) - first, message}
+			rows[#rows + 1] = {(unpack_('<d', message)) - first, message}
 		end
 	end
 end

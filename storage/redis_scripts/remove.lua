@@ -3,10 +3,12 @@
 -- KEYS: see device.lua
 -- ARGV[1] invite
 -- Reply: removed messages
+-- include: device.lua
+-- include: device_tools.lua
 local found = call('HMGET', H, 'd', 'q')
-if not found[1] or ({struct.unpack(DEVICE, found[1])})[INVITE] ~= ARGV[1] then
+if not found[1] or ({unpack_(DEVICE, found[1])})[INVITE] ~= ARGV[1] then
 	return {0}
 end
-local removed = queue_total({struct.unpack(QUEUE, found[2])})
+local removed = device_tools().queue_total({unpack_(QUEUE, found[2])})
 call('DEL', H, Q, X, G)
 return {removed}

@@ -66,13 +66,16 @@ static void a_put_reply_is_whole_or_refused(void **state) {
 	struct redis_pack pack = {.len = 0};
 	redis_pack_number(&pack, STORE_OK, 1);
 	redis_pack_number(&pack, REDIS_PUT_IS_STORED | REDIS_PUT_IS_BELOW, 1);
-	redis_pack_number(&pack, 3, 4);
-	redis_pack_number(&pack, 4, 4);
 	redis_pack_double(&pack, 1795500000000.0 * 256);
 	redis_pack_double(&pack, 1795500000001.0);
 	redis_pack_double(&pack, 7);
 	redis_pack_bytes(&pack, "sixteen bytes ok", 16);
 	struct redis_put_reply reply;
+	assert_true(redis_put_reply_parse(redis_pack_slice(&pack), &reply));
+	assert_int_equal(reply.evicted, 0);
+	assert_int_equal(reply.expired, 0);
+	redis_pack_number(&pack, 3, 4);
+	redis_pack_number(&pack, 4, 4);
 	assert_true(redis_put_reply_parse(redis_pack_slice(&pack), &reply));
 	assert_int_equal(reply.outcome, STORE_OK);
 	assert_int_equal(reply.flags, REDIS_PUT_IS_STORED | REDIS_PUT_IS_BELOW);
@@ -112,13 +115,12 @@ static void ids_keep_place_and_order(void **state) {
 }
 
 /* Head as put.lua writes it, tail as we do. */
-static size_t message_print(char *out, const struct store_put *put, uint8_t urgency) {
+static size_t message_print(char *out, const struct store_put *put) {
 	struct redis_pack head = {.len = 0};
-	redis_pack_double(&head, (double)(((uint64_t)urgency << 50) + 1000));
+	redis_pack_double(&head, (double)(((uint64_t)put->urgency << 50) + 1000));
 	redis_pack_double(&head, 1795500000123.0);
-	redis_pack_bytes(&head, "channelchannel16", 16);
-	redis_pack_number(&head, urgency, 1);
 	redis_pack_number(&head, 0, 1);
+	redis_pack_bytes(&head, "channelchannel16", 16);
 	memcpy(out, head.bytes, head.len);
 	size_t tail_len;
 	char *tail = redis_message_tail_print(put, &tail_len);
@@ -129,13 +131,14 @@ static size_t message_print(char *out, const struct store_put *put, uint8_t urge
 
 static void messages_survive(void **state) {
 	(void)state;
-	const struct store_put put = {.topic = slice_of("topic"),
+	const struct store_put put = {.urgency = URGENCY_HIGH,
+		.topic = slice_of("topic"),
 		.encoding = slice_of("aesgcm"),
 		.encryption = slice_of("salt=x"),
 		.crypto_key = slice_of("dh=y"),
 		.body = {"\0body\r\n", 7}};
 	char text[256];
-	size_t len = message_print(text, &put, URGENCY_HIGH);
+	size_t len = message_print(text, &put);
 	struct store_message message;
 	assert_true(redis_message_open((struct slice){text, len}, &message));
 	assert_int_equal(message.urgency, URGENCY_HIGH);
@@ -152,7 +155,7 @@ static void messages_survive(void **state) {
 		assert_false(redis_message_open((struct slice){exact, cut}, &message));
 		free(exact);
 	}
-	text[32] = URGENCY_COUNT;
+	text[33] = URGENCY_COUNT;
 	assert_false(redis_message_open((struct slice){text, len}, &message));
 }
 
