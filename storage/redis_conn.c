@@ -101,6 +101,7 @@ static void redis_op_send(struct redis_conn *conn, struct redis_op *op) {
 					  conn->commands.ac, conn_on_reply, op, op->bytes, op->len) == REDIS_OK;
 	if (op->is_sent) {
 		conn->sent++;
+		redis_link_appended(&conn->commands, op->len);
 	} else {
 		store_later_add(&conn->later, &op->later, redis_op_run_later);
 	}

@@ -10,15 +10,19 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { RETRY_BASE_MS = 100, RETRY_CAP_MS = 3000, PATIENCE_SEC = 5 };
+enum { RETRY_BASE_MS = 100, RETRY_CAP_MS = 3000, PATIENCE_SEC = 5, EARLY_BYTES = 8192 };
 
 /* ---- hiredis on libev: its own header gives warnings ---- */
 
-/* Lives as long as the hiredis context, which may end after the link let go of it. */
+/* Lives as long as the hiredis context, which may end after the link let go of it. What is to be
+ * written is written at the end of the turn, for it fits nearly always; only what did not waits for
+ * the socket. */
 struct redis_watch {
 	struct ev_loop *loop;
 	redisAsyncContext *ac;
 	ev_io readable, writable;
+	ev_prepare before_sleep;
+	size_t unwritten; /* bytes, since the turn began or the last early write */
 };
 
 static void redis_watch_on_readable(struct ev_loop *loop, ev_io *watcher, int events) {
@@ -33,6 +37,15 @@ static void redis_watch_on_writable(struct ev_loop *loop, ev_io *watcher, int ev
 	redisAsyncHandleWrite(((struct redis_watch *)watcher->data)->ac);
 }
 
+static void redis_watch_on_before_sleep(struct ev_loop *loop, ev_prepare *watcher, int events) {
+	(void)events;
+	struct redis_watch *watch = watcher->data;
+	watch->unwritten = 0;
+	ev_io_start(loop, &watch->writable); /* stopped again when all could be written */
+	ev_prepare_stop(loop, watcher);
+	redisAsyncHandleWrite(watch->ac);
+}
+
 static void redis_watch_add_read(void *data) {
 	struct redis_watch *watch = data;
 	ev_io_start(watch->loop, &watch->readable);
@@ -45,7 +58,11 @@ static void redis_watch_del_read(void *data) {
 
 static void redis_watch_add_write(void *data) {
 	struct redis_watch *watch = data;
-	ev_io_start(watch->loop, &watch->writable);
+	if (watch->ac->c.flags & REDIS_CONNECTED && !ev_is_active(&watch->writable)) {
+		ev_prepare_start(watch->loop, &watch->before_sleep);
+	} else {
+		ev_io_start(watch->loop, &watch->writable);
+	}
 }
 
 static void redis_watch_del_write(void *data) {
@@ -56,6 +73,8 @@ static void redis_watch_del_write(void *data) {
 static void redis_watch_cleanup(void *data) {
 	redis_watch_del_read(data);
 	redis_watch_del_write(data);
+	ev_prepare_stop(
+		((struct redis_watch *)data)->loop, &((struct redis_watch *)data)->before_sleep);
 	free(data);
 }
 
@@ -65,13 +84,26 @@ static void redis_watch_attach(struct ev_loop *loop, redisAsyncContext *ac) {
 	watch->ac = ac;
 	ev_io_init(&watch->readable, redis_watch_on_readable, ac->c.fd, EV_READ);
 	ev_io_init(&watch->writable, redis_watch_on_writable, ac->c.fd, EV_WRITE);
-	watch->readable.data = watch->writable.data = watch;
+	ev_prepare_init(&watch->before_sleep, redis_watch_on_before_sleep);
+	ev_set_priority(&watch->before_sleep, EV_MINPRI); /* behind all that may still send */
+	watch->readable.data = watch->writable.data = watch->before_sleep.data = watch;
 	ac->ev.data = watch;
 	ac->ev.addRead = redis_watch_add_read;
 	ac->ev.delRead = redis_watch_del_read;
 	ac->ev.addWrite = redis_watch_add_write;
 	ac->ev.delWrite = redis_watch_del_write;
 	ac->ev.cleanup = redis_watch_cleanup;
+}
+
+void redis_link_appended(struct redis_link *link, size_t bytes) {
+	struct redis_watch *watch = link->ac->ev.data;
+	watch->unwritten += bytes;
+	if (watch->unwritten >= EARLY_BYTES && ev_is_active(&watch->before_sleep)) {
+		int is_done;
+		watch->unwritten = 0;
+		/* what goes wrong is found at the end of the turn */
+		(void)redisBufferWrite(&link->ac->c, &is_done);
+	}
 }
 
 /* ---- attempts ---- */

@@ -41,5 +41,8 @@ struct redis_link {
 void redis_link_start(struct redis_link *link);
 void redis_link_finish(struct redis_link *link); /* without on_down */
 void redis_link_set_ready(struct redis_link *link);
+/* So many bytes of commands were given to hiredis: many are written before the turn ends, so that
+ * Redis begins with them. */
+void redis_link_appended(struct redis_link *link, size_t bytes);
 /* Ends the connection, then calls on_down. */
 void redis_link_drop(struct redis_link *link, const char *reason);
