@@ -29,6 +29,7 @@ static int control_jmap_report(sd_bus_message *reply, const struct jmap_status *
 	result = result < 0 ? result : dict_text(reply, "server", status->server);
 	result = result < 0 ? result : dict_text(reply, "way", jmap_way_name(status->way));
 	result = result < 0 ? result : dict_text(reply, "reason", status->reason);
+	result = result < 0 ? result : dict_text(reply, "push", status->push);
 	result = result < 0 ? result : dict_bool(reply, "paused", status->is_paused);
 	result = result < 0 ? result : dict_number(reply, "verified_ms", status->verified_ms);
 	result = result < 0 ? result : dict_number(reply, "expires_ms", status->expires_ms);

@@ -25,6 +25,7 @@
 struct jmap_add {
 	const char *where; /* an address or a URL */
 	const char *name, *path, *state_dir, *secret_store;
+	int64_t wait_sec;
 	char *mailboxes; /* words so far; NULL: not given */
 	bool json, no_start, has_stream;
 	enum credentials_place secret_place;
@@ -87,6 +88,13 @@ static int add_set_secret_store(struct jmap_add *add, const char *value) {
 	return COMMAND_OK;
 }
 
+static int add_set_wait(struct jmap_add *add, const char *value) {
+	add->wait_sec = command_number(value, 3600);
+	return add->wait_sec >= 0
+			   ? COMMAND_OK
+			   : command_misused("jmap", "--wait %s: must be seconds, 3600 at most", value);
+}
+
 /* Flags that are no keys; with a value. */
 static const struct {
 	const char *name;
@@ -99,6 +107,7 @@ static const struct {
 	{"ca", 0, add_set_ca},
 	{"mailbox", 0, add_set_mailbox},
 	{"secret-store", 0, add_set_secret_store},
+	{"wait", 0, add_set_wait},
 };
 enum { ADD_FLAGS = sizeof add_flags / sizeof *add_flags };
 
@@ -297,7 +306,8 @@ static int add_report(const struct jmap_add *add) {
 
 static int add_apply(struct jmap_add *add) {
 	int result = add_tell_daemon(add);
-	result = result != COMMAND_OK ? result : jmap_wait(add->config.name, &add->login);
+	result = result != COMMAND_OK ? result
+								  : jmap_wait(add->config.name, add->wait_sec * 1000, &add->login);
 	return result == COMMAND_OK ? add_report(add) : JMAP_NOT_VERIFIED;
 }
 
@@ -322,7 +332,7 @@ static int add_go(struct jmap_add *add) {
 }
 
 int jmap_add_command(int argc, char **argv) {
-	struct jmap_add add = {0};
+	struct jmap_add add = {.wait_sec = JMAP_WAIT_SEC};
 	jmap_config_init(&add.config, "");
 	int result = add_parse(&add, argc, argv);
 	result = result != COMMAND_OK ? result : add_go(&add);

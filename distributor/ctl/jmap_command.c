@@ -47,6 +47,7 @@ static const char jmap_usage[] =
 	"$XDG_CONFIG_HOME/bellwire/distributor.conf)\n"
 	"  --state-dir DIR          of the distributor\n"
 	"  --no-start               do not start the distributor\n"
+	"  --wait SECONDS           for the server's first push (90)\n"
 	"  --json                   print the result as JSON\n"
 	"\n"
 	"Exit status of add: 0 when the server pushes, 3 when the login was kept but there is no push "

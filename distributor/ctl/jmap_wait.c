@@ -11,15 +11,18 @@
 #include <string.h>
 
 enum {
-	WAIT_MAX_MS = 90000, /* some servers verify once a minute */
 	WAIT_QUIET_MS = 4000, /* then the user hears what is waited for */
 	WAIT_LOOK_MS = 500,
+	WAIT_SETTLE_MS = 700, /* a failure and its reason come in two steps */
+	WAIT_STREAM_MS = 5000, /* an event stream is tried meanwhile */
 };
 
 struct jmap_wait {
 	sd_bus *bus;
 	const char *name;
 	int64_t until_ms, tell_ms;
+	int64_t failed_ms; /* since when it has failed for one reason; 0: it has not */
+	char *failure; /* that reason */
 	char *told; /* the reason that the user knows */
 };
 
@@ -60,9 +63,25 @@ static bool jmap_wait_has_failed(const json_t *login) {
 		   (strcmp(way, "none") == 0 && daemon_number(login, "again_ms") > 0);
 }
 
-static bool jmap_wait_is_over(const struct jmap_wait *wait, const json_t *login) {
-	return strcmp(daemon_text(login, "way"), "push") == 0 || jmap_wait_has_failed(login) ||
-		   clock_mono_ms() >= wait->until_ms;
+/* How long a failure must last to be believed. */
+static int64_t jmap_wait_settle_ms(const json_t *login) {
+	bool may_stream = strcmp(daemon_text(login, "push"), "unsupported") == 0 &&
+					  strcmp(daemon_text(login, "way"), "stream") != 0;
+	return may_stream ? WAIT_STREAM_MS : WAIT_SETTLE_MS;
+}
+
+static bool jmap_wait_is_over(struct jmap_wait *wait, const json_t *login) {
+	const char *reason = daemon_text(login, "reason");
+	int64_t now_ms = clock_mono_ms();
+	if (!jmap_wait_has_failed(login)) {
+		wait->failed_ms = 0;
+	} else if (wait->failed_ms == 0 || strcmp(wait->failure, reason) != 0) {
+		free(wait->failure);
+		wait->failure = mem_strdup(reason);
+		wait->failed_ms = now_ms;
+	}
+	bool is_settled = wait->failed_ms > 0 && now_ms - wait->failed_ms >= jmap_wait_settle_ms(login);
+	return strcmp(daemon_text(login, "way"), "push") == 0 || is_settled || now_ms >= wait->until_ms;
 }
 
 /* After a moment, and then each time that it changes. */
@@ -95,10 +114,10 @@ static int jmap_wait_run(struct jmap_wait *wait, json_t **out_login) {
 	}
 }
 
-int jmap_wait(const char *name, json_t **out_login) {
+int jmap_wait(const char *name, int64_t max_ms, json_t **out_login) {
 	CLEANUP(sd_bus_flush_close_unrefp) sd_bus *bus = NULL;
 	struct jmap_wait wait = {.name = name,
-		.until_ms = clock_mono_ms() + WAIT_MAX_MS,
+		.until_ms = clock_mono_ms() + max_ms,
 		.tell_ms = clock_mono_ms() + WAIT_QUIET_MS,
 		.told = mem_strdup("")};
 	int result = daemon_open(&bus);
@@ -109,5 +128,6 @@ int jmap_wait(const char *name, json_t **out_login) {
 		result = jmap_wait_run(&wait, out_login);
 	}
 	free(wait.told);
+	free(wait.failure);
 	return result;
 }

@@ -58,6 +58,7 @@ struct jmap_status {
 	const char *name, *user, *server;
 	enum jmap_way way;
 	const char *reason; /* why this way, and not push; or what is wrong; "" when all is well */
+	const char *push; /* push_subscription_state_name() */
 	bool is_paused;
 	int64_t verified_ms, expires_ms, pushed_ms, synced_ms; /* wall clock; 0: never */
 	int64_t round_trip_ms; /* from PushSubscription/set to its PushVerification; -1: unknown */

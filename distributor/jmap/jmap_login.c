@@ -636,6 +636,7 @@ void jmap_login_status(const struct jmap_login *login, struct jmap_status *out_s
 											   : "",
 		.way = login->way,
 		.reason = login_reason(login),
+		.push = push_subscription_state_name(push.state),
 		.is_paused = login->is_paused,
 		.verified_ms = push.verified_ms,
 		.expires_ms = push.expires_ms,
