@@ -290,18 +290,19 @@ static int add_tell_daemon(struct jmap_add *add) {
 }
 
 static int add_report(const struct jmap_add *add) {
-	if (strcmp(daemon_text(add->login, "way"), "push") == 0) {
+	const char *way = daemon_text(add->login, "way");
+	if (strcmp(way, "push") == 0) {
 		if (!add->json) {
 			printf("push verified in %" PRId64 " ms\n", daemon_number(add->login, "round_trip_ms"));
 		}
 		return COMMAND_OK;
 	}
-	(void)command_fail("%s: %s", daemon_text(add->login, "way")[0] ? add->config.name : "",
-		daemon_text(add->login, "reason"));
-	/* without push it is as the user wanted it */
-	return !add->probe.can_push && strcmp(daemon_text(add->login, "way"), "none") != 0
-			   ? COMMAND_OK
-			   : JMAP_NOT_VERIFIED;
+	(void)command_fail("%s: %s", add->config.name, daemon_text(add->login, "reason"));
+	if (!add->probe.can_push && strcmp(way, "none") != 0) {
+		return COMMAND_OK; /* it is as the user wanted it */
+	}
+	(void)fputs("The login is kept, and tried again by itself; see: bellwire jmap list\n", stderr);
+	return JMAP_NOT_VERIFIED;
 }
 
 static int add_apply(struct jmap_add *add) {

@@ -90,7 +90,7 @@ static void jmap_wait_tell(struct jmap_wait *wait, const json_t *login) {
 	if (clock_mono_ms() < wait->tell_ms || !reason[0] || strcmp(reason, wait->told) == 0) {
 		return;
 	}
-	(void)fprintf(stderr, "bellwire: waiting: %s\n", reason);
+	(void)fprintf(stderr, "bellwire: so far: %s\n", reason);
 	free(wait->told);
 	wait->told = mem_strdup(reason);
 }

@@ -123,14 +123,16 @@ def test_the_server_never_verifies(person, jmap):
     jmap.pusher.verification = "lost"
     done = add(person, "--wait", "8")
     assert done.returncode == 3 and done.stdout == "", done
-    assert "waiting: " in done.stderr and done.stderr.splitlines()[-1].startswith("bellwire: work: "), done.stderr
+    assert "so far: waits for the mail server's verification" in done.stderr, done.stderr
+    assert done.stderr.splitlines()[-2].startswith("bellwire: work: waits for"), done.stderr
+    assert "see: bellwire jmap list" in done.stderr
 
 
 def test_the_relay_is_away(person, jmap):
     person.relay.kill()
     person.wait(lambda: person.tool("status").returncode == 3, 20, "no link")
     done = add(person)
-    assert done.returncode == 3 and "relay" in done.stderr.splitlines()[-1], done
+    assert done.returncode == 3 and "relay" in done.stderr.splitlines()[-2], done
 
 
 def test_a_server_without_push_streams(person, jmap):
