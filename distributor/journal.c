@@ -16,11 +16,14 @@
 #include <string.h>
 #include <sys/stat.h>
 
-enum { JOURNAL_FILE_MAX = 256 << 10 };
+#define JOURNAL_BOOT_ID_PATH "/proc/sys/kernel/random/boot_id"
+
+enum { JOURNAL_FILE_MAX = 256 << 10, JOURNAL_BOOT_ID_MAX = 64 };
 
 struct journal {
 	struct disk *disk;
 	char *folder;
+	char *boot_id; /* as long as it is the same, the boot clock goes on; "" when it is not known */
 	size_t messages, bytes;
 	bool is_failing;
 };
@@ -45,10 +48,21 @@ static void journal_make_folder(struct journal *journal) {
 	file_sweep(journal->folder);
 }
 
+static char *journal_boot_id_dup(void) {
+	char *text = NULL;
+	size_t bytes = 0;
+	if (file_read(JOURNAL_BOOT_ID_PATH, JOURNAL_BOOT_ID_MAX, &text, &bytes) < 0) {
+		return mem_strdup("");
+	}
+	text[strcspn(text, "\n")] = '\0';
+	return text;
+}
+
 struct journal *journal_open(struct disk *disk, const char *folder) {
 	struct journal *journal = mem_zalloc(sizeof *journal);
 	journal->disk = disk;
 	journal->folder = mem_strdup(folder);
+	journal->boot_id = journal_boot_id_dup();
 	journal_make_folder(journal);
 	return journal;
 }
@@ -56,6 +70,7 @@ struct journal *journal_open(struct disk *disk, const char *folder) {
 void journal_close(struct journal *journal) {
 	if (journal) {
 		free(journal->folder);
+		free(journal->boot_id);
 		free(journal);
 	}
 }
@@ -64,16 +79,27 @@ static char *journal_path(const struct journal *journal, uint32_t number, uint64
 	return mem_printf("%s/%" PRIu32 "-%016" PRIx64 ".json", journal->folder, number, sequence);
 }
 
-static char *journal_print(const struct message *message) {
+/* By both clocks: the wall clock may be set meanwhile, the boot clock ends with the machine. */
+static void journal_print_expiry(
+	const struct journal *journal, const struct message *message, json_t *json) {
+	int64_t at_ms = message->expires_boot_ms;
+	if (at_ms == INT64_MAX) {
+		return;
+	}
+	int64_t wall_ms = at_ms - clock_boot_ms() + clock_wall_ms();
+	(void)json_object_set_new(json, "expires_ms", json_integer(wall_ms));
+	(void)json_object_set_new(json, "expires_boot_ms", json_integer(at_ms));
+	(void)json_object_set_new(json, "boot_id", json_string(journal->boot_id));
+}
+
+static char *journal_print(const struct journal *journal, const struct message *message) {
 	CLEANUP_FREE char *body = base64url_print(message->body, message->bytes);
-	int64_t left_ms = message->expires_boot_ms == INT64_MAX
-						  ? INT64_MAX
-						  : message->expires_boot_ms - clock_boot_ms() + clock_wall_ms();
-	json_t *json = json_pack("{s:s,s:s,s:s,s:s,s:s,s:s,s:s,s:s,s:i,s:I,s:I}", "channel",
+	json_t *json = json_pack("{s:s,s:s,s:s,s:s,s:s,s:s,s:s,s:s,s:i,s:I}", "channel",
 		message->channel, "version", message->version, "id", message->id, "body", body, "encoding",
 		message->encoding, "encryption", message->encryption, "crypto_key", message->crypto_key,
 		"topic", message->topic, "urgency", (int)message->urgency, "received_ms",
-		(json_int_t)message->received_ms, "expires_ms", (json_int_t)left_ms);
+		(json_int_t)message->received_ms);
+	journal_print_expiry(journal, message, json); /* NULL is passed through */
 	char *text = json ? json_dumps(json, JSON_COMPACT) : NULL;
 	json_decref(json);
 	return text;
@@ -83,7 +109,7 @@ bool journal_add(
 	struct journal *journal, const struct message *message, disk_done_fn *done, void *ctx) {
 	char *text = journal->messages < JOURNAL_MESSAGES_MAX &&
 						 journal->bytes + message->bytes <= JOURNAL_BYTES_MAX
-					 ? journal_print(message)
+					 ? journal_print(journal, message)
 					 : NULL;
 	if (!text) {
 		return false;
@@ -118,11 +144,27 @@ static bool journal_get_body(struct message *message, const json_t *json) {
 	return base64url_decode(text, (uint8_t *)message->body, text.len, &message->bytes);
 }
 
-static struct message *journal_parse(const char *data, size_t bytes) {
+/* A time of this boot's clock; INT64_MAX: never. */
+static int64_t journal_get_expiry_ms(const struct journal *journal, const json_t *json) {
+	struct slice boot_id;
+	int64_t at_ms;
+	if (journal->boot_id[0] && json_get_string(json, "boot_id", &boot_id) == JSON_PRESENT &&
+		slice_equals(boot_id, journal->boot_id) &&
+		json_get_integer(json, "expires_boot_ms", &at_ms) == JSON_PRESENT) {
+		return at_ms;
+	}
+	if (json_get_integer(json, "expires_ms", &at_ms) != JSON_PRESENT || at_ms >= INT64_MAX / 2) {
+		return INT64_MAX;
+	}
+	return at_ms < 0 ? 0 : at_ms - clock_wall_ms() + clock_boot_ms();
+}
+
+static struct message *journal_parse(
+	const struct journal *journal, const char *data, size_t bytes) {
 	json_t *json = json_parse((struct slice){data, bytes});
 	struct message *message = message_create(NULL);
 	struct slice channel, id;
-	int64_t urgency = URGENCY_NORMAL, expires_ms = INT64_MAX;
+	int64_t urgency = URGENCY_NORMAL;
 	bool good = json_get_string(json, "channel", &channel) == JSON_PRESENT &&
 				channel.len < sizeof message->channel &&
 				json_get_string(json, "id", &id) == JSON_PRESENT && id.len < sizeof message->id &&
@@ -137,13 +179,9 @@ static struct message *journal_parse(const char *data, size_t bytes) {
 		json_load_text(json, "topic", &message->topic);
 		(void)json_get_integer(json, "urgency", &urgency); /* absent ones keep their defaults */
 		(void)json_get_integer(json, "received_ms", &message->received_ms);
-		(void)json_get_integer(json, "expires_ms", &expires_ms);
 		message->urgency =
 			urgency >= 0 && urgency < URGENCY_COUNT ? (enum urgency)urgency : URGENCY_NORMAL;
-		message->expires_boot_ms = expires_ms >= INT64_MAX / 2 ? INT64_MAX
-								   : expires_ms < 0
-									   ? 0
-									   : expires_ms - clock_wall_ms() + clock_boot_ms();
+		message->expires_boot_ms = journal_get_expiry_ms(journal, json);
 		message->is_journalled = message->is_acked = true;
 	}
 	json_decref(json);
@@ -172,7 +210,7 @@ static void journal_load_one(
 	size_t bytes = 0;
 	unsigned long number = strtoul(name, NULL, 10);
 	struct message *message = file_read_own(path, JOURNAL_FILE_MAX, &data, &bytes) == 0
-								  ? journal_parse(data, bytes)
+								  ? journal_parse(journal, data, bytes)
 								  : NULL;
 	uint64_t sequence = strtoull(strchr(name, '-') + 1, NULL, 16);
 	if (!message || sequence > UINT64_MAX / 2) {

@@ -11,6 +11,7 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "integratio
 
 import daemon as daemon_module  # noqa: E402
 from driver import Driver  # noqa: E402
+from harness.clock import Clock  # noqa: E402
 from harness.relay import Relay  # noqa: E402
 from session import Caller, Session  # noqa: E402
 
@@ -55,11 +56,11 @@ def other(tmp_path):
 
 @pytest.fixture
 def start_daemon(session, relay):
-    """start_daemon(**flags): the real daemon, ended and checked behind the test."""
+    """start_daemon(**flags): the real daemon, ended and checked behind the test; clock: its own."""
     daemons = []
 
-    def start(**flags):
-        daemons.append(daemon_module.Daemon(session, relay, flags))
+    def start(clock=None, **flags):
+        daemons.append(daemon_module.Daemon(session, relay, flags, clock))
         return daemons[-1].start()
 
     yield start
@@ -70,3 +71,16 @@ def start_daemon(session, relay):
 @pytest.fixture
 def daemon(start_daemon):
     return start_daemon()
+
+
+@pytest.fixture
+def clock():
+    """Of the daemon under timed_daemon: hours pass in a moment."""
+    instance = Clock()
+    yield instance
+    instance.close()
+
+
+@pytest.fixture
+def timed_daemon(start_daemon, clock):
+    return start_daemon(clock=clock)
