@@ -210,7 +210,7 @@ static void register_job_start(struct register_job *job) {
 		job->channel = channels_take(registrations->options.accounts, job->vapid_key);
 	}
 	if (job->channel) {
-		register_job_apply(job);
+		register_job_on_endpoint(job);
 		return;
 	}
 	if (!present) {
@@ -228,9 +228,7 @@ static void register_job_start(struct register_job *job) {
 }
 
 void register_job_on_endpoint(struct register_job *job) {
-	if (strlen(job->channel->endpoint) > REGISTRATION_ENDPOINT_MAX) {
-		log_error("the relay's push URLs are too long for apps bytes=%zu",
-			strlen(job->channel->endpoint));
+	if (registration_is_too_long(job->channel)) {
 		register_answer_all(job, REGISTER_INTERNAL_ERROR, "the relay's push URLs are too long");
 		register_job_abandon(job);
 		return;

@@ -95,6 +95,14 @@ struct registration *registration_get(
 	return hashmap_get(registrations->by_id, id);
 }
 
+bool registration_is_too_long(const struct channel *channel) {
+	size_t bytes = strlen(channel->endpoint);
+	if (bytes > REGISTRATION_ENDPOINT_MAX) {
+		log_error("the relay's push URLs are too long for apps bytes=%zu", bytes);
+	}
+	return bytes > REGISTRATION_ENDPOINT_MAX;
+}
+
 void registration_switch(struct registration *registration, struct channel *channel) {
 	registration->channel = channel;
 	registration->is_announced = false;
@@ -393,6 +401,8 @@ static void registrations_on_endpoint_saved(int result, void *ctx) {
 void registrations_on_endpoint(struct registrations *registrations, struct channel *channel) {
 	if (channel->use == CHANNEL_ASKED && channel->owner) {
 		register_job_on_endpoint(channel->owner);
+	} else if (channel->use == CHANNEL_USED && registration_is_too_long(channel)) {
+		registration_remove(registrations, channel->registration, false);
 	} else if (channel->use == CHANNEL_USED) {
 		struct registration *registration = channel->registration;
 		mem_replace_text(&registration->endpoint, slice_of(channel->endpoint));

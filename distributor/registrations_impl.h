@@ -34,6 +34,8 @@ struct registration *registration_get(
 /* Takes it from everybody, and says goodbye when it is off the disk. */
 void registration_remove(
 	struct registrations *registrations, struct registration *registration, bool by_app);
+/* Has the relay made an endpoint that no app takes? Says so in the log. */
+bool registration_is_too_long(const struct channel *channel);
 void registration_switch(struct registration *registration, struct channel *channel);
 /* A save has ended; a failed one is tried again. */
 void registrations_note_saved(struct registrations *registrations, int result);

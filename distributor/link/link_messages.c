@@ -60,6 +60,7 @@ bool link_unregister(struct link *link, const char *channel) {
 	if (link->state != LINK_UP) {
 		return false;
 	}
+	link_flush_acks(link); /* afterwards they would count for nothing */
 	link_send(link->current,
 		json_pack("{s:s,s:s,s:i}", "messageType", "unregister", "channelID", channel, "code", 200));
 	return true;

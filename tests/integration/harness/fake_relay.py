@@ -95,8 +95,11 @@ class Peer:
     def send(self, message):
         self._do(self.socket.send(message if isinstance(message, (str, bytes)) else json.dumps(message)))
 
+    def receive(self, timeout=15):
+        return json.loads(self._do(self.socket.recv(), timeout))
+
     def read(self, kind, timeout=15):
-        message = json.loads(self._do(self.socket.recv(), timeout))
+        message = self.receive(timeout)
         assert message.get("messageType") == kind, message
         return message
 
