@@ -40,6 +40,7 @@ void message_free(struct message *message);
 enum dispatch_outcome {
 	DISPATCH_TAKEN,
 	DISPATCH_ABSENT, /* not running and cannot be started: the slow schedule, or when it appears */
+	DISPATCH_DENIED, /* may not be called: the slow schedule */
 	DISPATCH_NOT_READY, /* owns its name but exports nothing: 2 s, 10 s, then the slow schedule */
 	DISPATCH_NO_ANSWER, /* time-out or died in the handler: the schedule; may come twice */
 	DISPATCH_REFUSED, /* answered with another error: given up after three times */

@@ -21,6 +21,7 @@ const char *dispatch_outcome_name(enum dispatch_outcome outcome) {
 	static const char *const names[] = {
 		[DISPATCH_TAKEN] = "taken",
 		[DISPATCH_ABSENT] = "not running and cannot be started",
+		[DISPATCH_DENIED] = "a policy of the bus forbids to call it",
 		[DISPATCH_NOT_READY] = "running, but takes no pushes",
 		[DISPATCH_NO_ANSWER] = "did not answer",
 		[DISPATCH_REFUSED] = "answered with an error",
@@ -235,7 +236,8 @@ static void dispatch_took(struct dispatch *dispatch, struct message *message) {
 
 static void dispatch_failed(struct dispatch_queue *queue, enum dispatch_outcome outcome) {
 	uint32_t step = queue->step;
-	if (outcome == DISPATCH_ABSENT || (outcome == DISPATCH_NOT_READY && step >= 2)) {
+	if (outcome == DISPATCH_ABSENT || outcome == DISPATCH_DENIED ||
+		(outcome == DISPATCH_NOT_READY && step >= 2)) {
 		step = step > DISPATCH_SLOW_STEP ? step : DISPATCH_SLOW_STEP;
 	}
 	(void)dispatch_journal_all(queue);

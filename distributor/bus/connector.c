@@ -150,7 +150,7 @@ static const struct {
 	{"org.freedesktop.DBus.Error.NameHasNoOwner", DISPATCH_ABSENT},
 	{"org.freedesktop.DBus.Error.Spawn.", DISPATCH_ABSENT},
 	{"org.freedesktop.systemd1.", DISPATCH_ABSENT}, /* started as a unit, which failed */
-	{"org.freedesktop.DBus.Error.AccessDenied", DISPATCH_ABSENT},
+	{"org.freedesktop.DBus.Error.AccessDenied", DISPATCH_DENIED},
 	{"org.freedesktop.DBus.Error.UnknownObject", DISPATCH_NOT_READY},
 	{"org.freedesktop.DBus.Error.UnknownInterface", DISPATCH_NOT_READY},
 	{"org.freedesktop.DBus.Error.UnknownMethod", DISPATCH_NOT_READY},

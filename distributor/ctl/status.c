@@ -142,6 +142,20 @@ static int status_show(json_t *status, bool json) {
 
 /* ---- apps ---- */
 
+/* What it has not taken yet, and why. */
+static void apps_print_trouble(const json_t *app) {
+	const char *reason = daemon_text(app, "reason");
+	int64_t waiting = daemon_number(app, "waiting");
+	if (waiting > 0) {
+		printf("  %" PRId64 " waiting", waiting);
+	} else if (!daemon_bool(app, "announced")) {
+		printf("  does not know its push URL yet");
+	} else {
+		return;
+	}
+	printf("%s%s", reason[0] ? ": " : "", reason);
+}
+
 static void apps_print_one(const json_t *app) {
 	char pushed[READABLE_MAX];
 	bool is_app = strcmp(daemon_text(app, "kind"), "app") == 0;
@@ -152,10 +166,7 @@ static void apps_print_one(const json_t *app) {
 	if (daemon_bool(app, "blocked")) {
 		printf("  blocked");
 	}
-	if (daemon_number(app, "waiting") > 0) {
-		printf("  %" PRId64 " waiting%s%s", daemon_number(app, "waiting"),
-			daemon_text(app, "reason")[0] ? ": " : "", daemon_text(app, "reason"));
-	}
+	apps_print_trouble(app);
 	if (daemon_text(app, "description")[0]) {
 		printf("  %s", daemon_text(app, "description"));
 	}

@@ -69,7 +69,7 @@ const char *register_outcome_name(enum register_outcome outcome) {
 
 const char *dispatch_outcome_name(enum dispatch_outcome outcome) {
 	static const char *const names[] = {
-		"taken", "absent", "not ready", "no answer", "refused", "shutdown"};
+		"taken", "absent", "denied", "not ready", "no answer", "refused", "shutdown"};
 	return names[outcome];
 }
 

@@ -20,11 +20,26 @@ OBJECT = "/org/unifiedpush/Distributor"
 PYTHON = sys.executable
 
 
-class Session:
-    """dbus-daemon with this directory's service files only."""
+CONFIGURATION = """\
+<!DOCTYPE busconfig PUBLIC "-//freedesktop//DTD D-Bus Bus Configuration 1.0//EN"
+  "http://www.freedesktop.org/standards/dbus/1.0/busconfig.dtd">
+<busconfig>
+  <include>/usr/share/dbus-1/session.conf</include>
+  <policy context="mandatory">{rules}</policy>
+</busconfig>
+"""
 
-    def __init__(self, directory):
+
+class Session:
+    """dbus-daemon with this directory's service files only; rules: of its policy, beyond the usual ones."""
+
+    def __init__(self, directory, rules=None):
         self.directory = pathlib.Path(directory)
+        self.configuration = ["--session"]
+        if rules:
+            path = self.directory / "bus.conf"
+            path.write_text(CONFIGURATION.format(rules=rules))
+            self.configuration = [f"--config-file={path}"]
         self.services = self.directory / "share/dbus-1/services"
         self.services.mkdir(parents=True)
         for name in ("home", "run", "config"):
@@ -47,7 +62,7 @@ class Session:
 
     def start(self):
         self.daemon = Process(
-            ["dbus-daemon", "--session", "--nofork", "--nopidfile", "--nosyslog", f"--address={self.address}"],
+            ["dbus-daemon", *self.configuration, "--nofork", "--nopidfile", "--nosyslog", f"--address={self.address}"],
             self.directory / "dbus-daemon.log",
             self.env,
         )
