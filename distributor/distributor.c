@@ -58,6 +58,7 @@ struct distributor {
 	int disk_error; /* 0: what is to be kept gets to the disk */
 	char *configured_relay; /* what the config said when it was last heeded */
 	bool is_paused, is_noticed, is_login_borne, is_ending;
+	bool is_asked_for; /* an app wanted to register when no relay was set, and the user knows */
 };
 
 /* ---- the state file ---- */
@@ -308,8 +309,15 @@ static void distributor_on_jmap_changed(void *ctx) {
 	control_jmap_changed(((struct distributor *)ctx)->control);
 }
 
+/* An app registers. */
 static void distributor_on_used(void *ctx) {
-	accounts_hint(((struct distributor *)ctx)->accounts, LINK_HINT_USED, 0);
+	struct distributor *d = ctx;
+	accounts_hint(d->accounts, LINK_HINT_USED, 0);
+	if (!accounts_present(d->accounts) && !d->is_asked_for) {
+		d->is_asked_for = true; /* said once */
+		distributor_notice(d, "relay", "Push messages are not set up",
+			"An app asks for them, and no relay is set. Run: bellwire login URL");
+	}
 }
 
 static void distributor_on_bus_lost(struct bus *bus, void *ctx) {
@@ -789,6 +797,7 @@ bool distributor_move(struct distributor *d, const char *url, char **out_error) 
 		return false;
 	}
 	log_info("moving to another relay registrations=%u", registrations_count(d->registrations));
+	notify_withdraw(d->notify, "relay");
 	if (!d->is_paused) {
 		accounts_start(d->accounts);
 	}
