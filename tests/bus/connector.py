@@ -109,6 +109,7 @@ class Connector:
 
     def answer_once(self, message, facts):
         self.answer(message, facts)
+        self.log("Answered")
         return False
 
     def answer(self, message, facts):

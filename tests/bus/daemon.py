@@ -74,6 +74,10 @@ class Daemon:
         """`bellwire status --json`."""
         return json.loads(self.tool("status", "--json").stdout)
 
+    def apps(self):
+        """`bellwire apps --json`."""
+        return json.loads(self.tool("apps", "--json").stdout)
+
     def stop(self):
         status = self.process.terminate()
         self.process.assert_no_sanitizer_report()

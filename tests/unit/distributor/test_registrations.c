@@ -173,6 +173,46 @@ static void a_refusal_is_told(void **state) {
 	world_end(&world);
 }
 
+static void an_app_has_a_thousand_and_no_more(void **state) {
+	(void)state;
+	struct world world;
+	static struct world_answer answers[REGISTRATIONS_PER_SERVICE_MAX], answer;
+	struct link *link = world_begin(&world);
+	size_t done = 0;
+	dispatch_set_target(world.dispatch, REGISTRATION_APP, NULL, NULL); /* nobody is told */
+	for (size_t i = 0; i < REGISTRATIONS_PER_SERVICE_MAX; i++) {
+		char token[16];
+		(void)snprintf(token, sizeof token, "T%zu", i);
+		world_register(&world, REGISTRATION_APP, token, "org.app", NULL, &answers[i]);
+	}
+	for (int turns = 0; turns < 60000 && done < REGISTRATIONS_PER_SERVICE_MAX; turns++) {
+		(void)fake_link_answer_all(link);
+		world_turn(&world);
+		done += answers[done].is_done;
+	}
+	assert_int_equal(done, REGISTRATIONS_PER_SERVICE_MAX);
+	for (size_t i = 0; i < REGISTRATIONS_PER_SERVICE_MAX; i++) {
+		assert_int_equal(answers[i].outcome, REGISTER_OK);
+	}
+	world_register(&world, REGISTRATION_APP, "more", "org.app", NULL, &answer);
+	WORLD_WAIT(&world, answer.is_done);
+	assert_int_equal(answer.outcome, REGISTER_ACTION_REQUIRED);
+	assert_non_null(strstr(answer.detail, "too many"));
+	/* a known token is no more, and neither is another app's */
+	world_register(&world, REGISTRATION_APP, "T7", "org.app", NULL, &answer);
+	WORLD_WAIT(&world, answer.is_done);
+	assert_int_equal(answer.outcome, REGISTER_OK);
+	world_register(&world, REGISTRATION_APP, "T", "org.other", NULL, &answer);
+	WORLD_WAIT(&world, answer.is_done);
+	assert_int_equal(answer.outcome, REGISTER_OK);
+	assert_true(
+		registrations_unregister(world.registrations, REGISTRATION_APP, slice_of("T7"), true));
+	world_register(&world, REGISTRATION_APP, "more", "org.app", NULL, &answer);
+	WORLD_WAIT(&world, answer.is_done);
+	assert_int_equal(answer.outcome, REGISTER_OK);
+	world_end(&world);
+}
+
 static void everything_survives_a_restart(void **state) {
 	(void)state;
 	struct world world;
@@ -366,6 +406,7 @@ int main(void) {
 		cmocka_unit_test(two_callers_share_one_request),
 		cmocka_unit_test(unregister_cancels_what_is_pending),
 		cmocka_unit_test(a_refusal_is_told),
+		cmocka_unit_test(an_app_has_a_thousand_and_no_more),
 		cmocka_unit_test(everything_survives_a_restart),
 		cmocka_unit_test(a_forgotten_device_makes_all_anew),
 		cmocka_unit_test(a_first_greeting_forgets_nothing),

@@ -1,0 +1,78 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Apps that were removed: their registrations stay for 30 days, then senders are told that nobody is there."""
+
+import pytest
+from harness.process import wait_until
+from session import SUCCEEDED
+
+SERVICE = "org.example.App"
+DAY = 86400
+
+
+@pytest.fixture
+def gone(timed_daemon, caller, session):
+    """A registered app that neither runs nor can be started; its daemon."""
+    app = session.app(SERVICE).start()
+    assert caller.register(SERVICE, "token") == SUCCEEDED
+    timed_daemon.endpoint = app.wait("NewEndpoint")[0]["endpoint"]
+    app.stop()
+    return timed_daemon
+
+
+def absent_since(daemon):
+    """In milliseconds; 0: it is there."""
+    (app,) = daemon.apps()
+    return app["absent_ms"]
+
+
+def pass_days(daemon, clock, count):
+    """Day by day, for apps are looked after once a day."""
+    for _ in range(count):
+        clock.advance(DAY + 61)
+        daemon.status()
+
+
+def test_thirty_days(gone, relay, clock):
+    pass_days(gone, clock, 1)
+    wait_until(lambda: absent_since(gone) > 0, 20, "the absence to be noticed")
+    pass_days(gone, clock, 28)
+    assert len(gone.apps()) == 1
+    assert relay.post(gone.endpoint).status == 201
+    gone.restart()
+    pass_days(gone, clock, 3)
+    wait_until(lambda: gone.apps() == [], 20, "the registration's end")
+    wait_until(lambda: relay.post(gone.endpoint).status in (404, 410), 20, "the endpoint's end")
+
+
+@pytest.mark.parametrize("way", ["starts", "can be started", "registers"])
+def test_an_app_that_comes_back(gone, clock, caller, session, way):
+    pass_days(gone, clock, 2)
+    wait_until(lambda: absent_since(gone) > 0, 20, "the absence to be noticed")
+    app = session.app(SERVICE)
+    if way == "starts":
+        app.start()
+    elif way == "can be started":
+        app.make_activatable()
+        pass_days(gone, clock, 1)
+    else:
+        assert caller.register(SERVICE, "token") == SUCCEEDED
+    wait_until(lambda: absent_since(gone) == 0, 20, "the return to be noticed")
+    if way == "starts":
+        app.stop()
+    pass_days(gone, clock, 25)
+    assert len(gone.apps()) == 1  # a new absence is counted anew
+
+
+def test_an_app_that_is_never_started_by_the_bus(timed_daemon, clock, caller, session):
+    """Some only answer while they run; that is no reason to drop them."""
+    app = session.app(SERVICE).start()
+    assert caller.register(SERVICE, "token") == SUCCEEDED
+    app.wait("NewEndpoint")
+    for _ in range(3):
+        pass_days(timed_daemon, clock, 20)
+        assert absent_since(timed_daemon) == 0
+        app.stop()
+        pass_days(timed_daemon, clock, 10)
+        app.start()
+        wait_until(lambda: absent_since(timed_daemon) == 0, 20, "the return")
+    assert not app.events("Unregistered")
