@@ -69,7 +69,14 @@ const char *register_outcome_name(enum register_outcome outcome) {
 
 const char *dispatch_outcome_name(enum dispatch_outcome outcome) {
 	static const char *const names[] = {
-		"taken", "absent", "denied", "not ready", "no answer", "refused", "shutdown"};
+		[DISPATCH_TAKEN] = "taken",
+		[DISPATCH_ABSENT] = "absent",
+		[DISPATCH_DENIED] = "denied",
+		[DISPATCH_NOT_READY] = "not ready",
+		[DISPATCH_NO_ANSWER] = "no answer",
+		[DISPATCH_REFUSED] = "refused",
+		[DISPATCH_SHUTDOWN] = "shutdown",
+	};
 	return names[outcome];
 }
 

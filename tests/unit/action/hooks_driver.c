@@ -146,7 +146,14 @@ struct driver {
 
 static void driver_on_done(enum dispatch_outcome outcome, void *ctx) {
 	static const char *const names[DISPATCH_OUTCOME_COUNT] = {
-		"taken", "absent", "not-ready", "no-answer", "refused", "shutdown"};
+		[DISPATCH_TAKEN] = "taken",
+		[DISPATCH_ABSENT] = "absent",
+		[DISPATCH_DENIED] = "denied",
+		[DISPATCH_NOT_READY] = "not-ready",
+		[DISPATCH_NO_ANSWER] = "no-answer",
+		[DISPATCH_REFUSED] = "refused",
+		[DISPATCH_SHUTDOWN] = "shutdown",
+	};
 	struct message *message = ctx;
 	printf("done %s %s\n", message->id, names[outcome]);
 	free(message->body);
