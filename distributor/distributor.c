@@ -26,6 +26,9 @@
 enum {
 	DISTRIBUTOR_LONG_SLEEP_MS = 30000, /* after which hooks catch up */
 	DISTRIBUTOR_LOGIN_MS = 24 * 3600 * 1000, /* so long a login page before the relay is borne */
+	DISTRIBUTOR_BATTERY_PATIENCE_MS = 5000,
+	DISTRIBUTOR_METERED_PATIENCE_MS = 30000,
+	DISTRIBUTOR_SAVING_PATIENCE_MS = 15 * 60 * 1000,
 	DISTRIBUTOR_CATCH_UP_MS = 500, /* with the network back; hooks add their own quiet time */
 };
 
@@ -244,11 +247,21 @@ static const struct registrations_events distributor_registrations_events = {
 	.dismiss = distributor_dismiss,
 };
 
+/* What a hook's messages may wait for others. */
+static int64_t distributor_patience_ms(const struct power_state *state) {
+	if (state->is_low || state->is_saving) {
+		return DISTRIBUTOR_SAVING_PATIENCE_MS;
+	}
+	if (state->on_mains) {
+		return 0;
+	}
+	return state->is_metered ? DISTRIBUTOR_METERED_PATIENCE_MS : DISTRIBUTOR_BATTERY_PATIENCE_MS;
+}
+
 static void distributor_apply_power(struct distributor *d) {
 	const struct power_state *state = power_state(d->power);
 	accounts_set_thrift(d->accounts, (enum link_thrift)d->config->thrift, state->on_mains);
-	/* device-network-and-power.md 15: what a gathered run may wait */
-	hooks_set_patience_ms(d->hooks, state->on_mains ? 0 : state->is_metered ? 30000 : 5000);
+	hooks_set_patience_ms(d->hooks, distributor_patience_ms(state));
 	jmap_set_mains(d->jmap, state->on_mains);
 }
 

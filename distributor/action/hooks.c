@@ -114,12 +114,22 @@ static void hook_take_all(struct hook *hook, struct list *out_messages) {
 
 /* ---- when to run ---- */
 
+/* An urgent one takes the others along. */
+static int64_t hook_patience_ms(const struct hook *hook) {
+	const struct hook_message *message;
+	LIST_FOREACH (message, &hook->waiting, link) {
+		if (message->urgency == URGENCY_HIGH) {
+			return 0;
+		}
+	}
+	return hook->hooks->patience_ms;
+}
+
 static int64_t hook_delay_ms(const struct hook *hook) {
 	if (hook->catch_up_is_due || hook->config->quiet_ms == 0) {
 		return 0;
 	}
-	const struct hook_message *newest = container_of(hook->waiting.prev, struct hook_message, link);
-	int64_t patience_ms = newest->urgency == URGENCY_HIGH ? 0 : hook->hooks->patience_ms;
+	int64_t patience_ms = hook_patience_ms(hook);
 	int64_t quiet_ms = hook->config->quiet_ms, most_ms = hook->config->max_delay_ms;
 	quiet_ms = quiet_ms > patience_ms ? quiet_ms : patience_ms;
 	most_ms = most_ms > quiet_ms ? most_ms : quiet_ms;

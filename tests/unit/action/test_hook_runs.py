@@ -137,6 +137,16 @@ def test_patience_on_battery(hooks):
     assert h.outcome(later, 5) == "taken"
 
 
+def test_an_urgent_message_takes_others_along(hooks):
+    """Also what comes behind it, which must not hold it up."""
+    h = hooks("[hook a]\ncommand = @record\nquiet = 1s\nmax_delay = 1s\n")
+    h.send("patience 60000")
+    urgent = h.push("a", "urgent", urgency="high")
+    usual = h.push("a", "usual")
+    assert h.outcome(urgent) == "taken" and h.outcome(usual) == "taken"
+    assert h.runs(1)[0]["facts"]["MESSAGES"] == "2"
+
+
 def test_failures_are_refused(hooks):
     h = hooks(
         "[hook a]\ncommand = sh -c 'exit 1'\nquiet = 0\n"

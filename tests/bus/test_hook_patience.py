@@ -1,0 +1,125 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The less power there is, the longer a hook's messages wait for others; urgent ones never do."""
+
+import json
+
+import dbus
+import pytest
+from harness.networkmanager import start_nm
+from harness.power import CHARGING, DISCHARGING, LOW, NONE, set_upower, start_upower
+from harness.process import wait_until
+from harness.system_bus import SystemBus
+from harness.tool import run_tool
+
+CONFIG = """\
+[hook mail]
+command = sh -c '(cat; echo) >>{got}'
+input = last
+catch_up = off
+[hook each]
+command = sh -c '(cat; echo) >>{got}'
+quiet = 0
+catch_up = off
+"""
+
+
+class Hooked:
+    def __init__(self, start_daemon, session, clock, bus):
+        self.clock, self.bus = clock, bus
+        self.got_path = session.directory / "got"
+        self.got_path.touch()
+        config = session.directory / "hooks.conf"
+        config.write_text(CONFIG.format(got=self.got_path))
+        # everything is delivered at once, so that what waits does so here
+        self.daemon = start_daemon(clock=clock, config=config, min_urgency="very-low")
+        self.env = session.env
+
+    def endpoint(self, hook):
+        def keys():
+            done = run_tool("keys", hook, "--state-dir", self.daemon.state_dir, env=self.env)
+            return json.loads(done.stdout) if done.returncode == 0 else None
+
+        return wait_until(keys, 20, "the hook's push URL")["endpoint"]
+
+    def push(self, text, hook="mail", **headers):
+        """Returns when the daemon has it."""
+        before = self.daemon.status()["received"]
+        self.daemon.push(self.endpoint(hook), text.encode(), **headers)
+        wait_until(lambda: self.daemon.status()["received"] > before, 20, "the push")
+
+    def got(self):
+        return self.got_path.read_text().split()
+
+    def wait(self, *texts):
+        wait_until(lambda: self.got() == list(texts), 20, f"{texts}, not {self.got()}")
+
+    def check_waits(self, seconds):
+        """A message waits for so long and not longer."""
+        before = self.got()
+        self.push(f"after-{seconds}")
+        self.clock.advance(seconds * 0.7)
+        assert self.daemon.status()["waiting"] == 1 and self.got() == before
+        self.clock.advance(seconds * 0.3 + 0.3)
+        self.wait(*before, f"after-{seconds}")
+
+
+@pytest.fixture
+def power(session, tmp_path):
+    """power(…) starts UPower on a system bus for the daemon."""
+    (tmp_path / "system").mkdir()
+    bus = SystemBus(tmp_path / "system")
+    session.env["DBUS_SYSTEM_BUS_ADDRESS"] = bus.address
+
+    def start(**values):
+        start_upower(bus, **values)
+        return bus
+
+    yield start
+    bus.close()
+
+
+@pytest.fixture
+def hooked(start_daemon, session, clock):
+    return lambda bus: Hooked(start_daemon, session, clock, bus)
+
+
+def told(h, **state):
+    """Until the daemon knows of its state, and goes by it."""
+    wait_until(lambda: all(h.daemon.status()[k] == v for k, v in state.items()), 20, str(state))
+    h.clock.advance(61)  # what costs power is believed after a minute
+    h.daemon.status()
+
+
+def test_on_battery(power, hooked):
+    h = hooked(power(on_battery=True, state=DISCHARGING, warning=NONE))
+    told(h, on_mains=False)
+    h.check_waits(5)
+    h.push("usual")
+    h.push("urgent", urgency="high")
+    h.clock.advance(1.1)
+    h.wait("after-5", "urgent")  # one run for both, which gets the newest
+    h.push("one", "each")
+    h.wait("after-5", "urgent", "one")  # a run for each message costs what it costs
+    h.push("held")
+    set_upower(h.bus, False, CHARGING)
+    wait_until(lambda: h.daemon.status()["on_mains"], 20, "mains")
+    h.clock.advance(1.1)
+    h.wait("after-5", "urgent", "one", "held")
+
+
+def test_with_a_low_battery(power, hooked):
+    h = hooked(power(on_battery=True, state=DISCHARGING, warning=LOW))
+    told(h, battery_low=True)
+    h.check_waits(900)
+    h.push("urgent", urgency="high")
+    h.push("usual")
+    h.clock.advance(1.1)
+    h.wait("after-900", "usual")
+
+
+def test_on_battery_and_metered(power, hooked):
+    bus = power(on_battery=True, state=DISCHARGING, warning=NONE)
+    start_nm(bus, Metered=dbus.UInt32(1))
+    h = hooked(bus)
+    told(h, on_mains=False, metered=True)
+    h.check_waits(30)
