@@ -2,13 +2,26 @@
 /* What the subcommands share: messages and numbers. */
 #include "distributor/ctl/commands.h"
 #include "common/cleanup.h"
+#include "distributor/action/sanitize.h"
 #include <stdarg.h>
 #include <stdio.h>
 
+enum { COMMAND_TEXT_MAX = 4096 };
+
+/* Much of it was said by a server, and a terminal obeys what it is shown. */
 static void __attribute__((format(printf, 1, 0))) command_say(const char *format, va_list args) {
-	(void)fputs("bellwire: ", stderr);
-	(void)vfprintf(stderr, format, args);
-	(void)fputc('\n', stderr);
+	char text[COMMAND_TEXT_MAX];
+	(void)vsnprintf(text, sizeof text, format, args);
+	command_note(text);
+}
+
+void command_note(const char *text) {
+	CLEANUP_FREE char *safe = command_safe_dup(text);
+	(void)fprintf(stderr, "bellwire: %s\n", safe);
+}
+
+char *command_safe_dup(const char *text) {
+	return sanitize_dup(slice_of(text), COMMAND_TEXT_MAX, SANITIZE_ONE_LINE);
 }
 
 int command_fail(const char *format, ...) {

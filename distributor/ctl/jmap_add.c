@@ -190,6 +190,17 @@ static void add_on_trouble(const char *key, const char *what, void *ctx) {
 	(void)command_fail("%s%s%s%s", key ? "--" : "", flag, key ? ": " : "the login ", what);
 }
 
+static int add_check_room(const struct jmap_add *add) {
+	if (jmap_configs_find(&add->place.logins, add->config.name)) {
+		return command_fail("there is a mail login \"%s\" already; give another --name, or see: "
+							"bellwire jmap remove",
+			add->config.name);
+	}
+	return add->place.logins.count < JMAP_LOGINS_MAX
+			   ? COMMAND_OK
+			   : command_fail("there may be %d mail logins", JMAP_LOGINS_MAX);
+}
+
 static int add_make_section(struct jmap_add *add) {
 	bool is_url = strstr(add->where, "://");
 	int result = add_set(add, is_url ? "session-url" : "user", add->where);
@@ -202,13 +213,9 @@ static int add_make_section(struct jmap_add *add) {
 	if (trouble) {
 		return command_misused("jmap", "--name %s: %s", add->config.name, trouble);
 	}
-	if (jmap_configs_find(&add->place.logins, add->config.name)) {
-		return command_fail("there is a mail login \"%s\" already; give another --name, or see: "
-							"bellwire jmap remove",
-			add->config.name);
-	}
-	if (add->place.logins.count == JMAP_LOGINS_MAX) {
-		return command_fail("there may be %d mail logins", JMAP_LOGINS_MAX);
+	result = add_check_room(add);
+	if (result != COMMAND_OK) {
+		return result;
 	}
 	return jmap_config_check(&add->config, add_on_trouble, NULL) ? COMMAND_OK : COMMAND_USAGE;
 }
@@ -323,6 +330,8 @@ static int add_go(struct jmap_add *add) {
 	result = result != COMMAND_OK ? result : add_make_section(add);
 	result = result != COMMAND_OK ? result : add_get_secret(add);
 	result = result != COMMAND_OK ? result : add_probe(add);
+	result = result != COMMAND_OK ? result : jmap_place_reopen(&add->place);
+	result = result != COMMAND_OK ? result : add_check_room(add);
 	result = result != COMMAND_OK ? result : add_store_secret(add);
 	result = result != COMMAND_OK ? result : add_write(add);
 	if (result != COMMAND_OK) {

@@ -135,8 +135,10 @@ static void jmap_print_times(const json_t *login) {
 }
 
 static void jmap_print_login(const json_t *login) {
-	const char *way = daemon_text(login, "way"), *reason = daemon_text(login, "reason");
-	printf("%-20s  %-28s  ", daemon_text(login, "name"), daemon_text(login, "user"));
+	const char *way = daemon_text(login, "way");
+	CLEANUP_FREE char *reason = command_safe_dup(daemon_text(login, "reason"));
+	CLEANUP_FREE char *user = command_safe_dup(daemon_text(login, "user"));
+	printf("%-20s  %-28s  ", daemon_text(login, "name"), user);
 	if (daemon_bool(login, "paused")) {
 		(void)puts("paused");
 		return;
@@ -199,7 +201,8 @@ int jmap_test_command(int argc, char **argv) {
 		return COMMAND_FAILED;
 	}
 	if (!json && is_good) {
-		(void)puts(sentence);
+		CLEANUP_FREE char *safe = command_safe_dup(sentence);
+		(void)puts(safe);
 	}
 	return is_good ? COMMAND_OK : json ? COMMAND_FAILED : command_fail("%s", sentence);
 }

@@ -46,7 +46,7 @@ static int password_try(const char *name) {
 	if (result != COMMAND_OK || !is_good) {
 		return result != COMMAND_OK ? result : command_fail("%s", sentence);
 	}
-	(void)fprintf(stderr, "bellwire: %s\n", sentence);
+	command_note(sentence);
 	return COMMAND_OK;
 }
 

@@ -14,6 +14,7 @@ enum { PLACE_FILE_MAX = 1 << 20 };
 
 static int jmap_place_read(struct jmap_place *place) {
 	size_t bytes = 0;
+	free(steal(&place->text));
 	int result = file_read(place->path, PLACE_FILE_MAX, &place->text, &bytes);
 	if (result < 0 && result != -ENOENT && result != -ENOTDIR) {
 		return command_fail("%s cannot be read: %s", place->path, strerror(-result));
@@ -58,6 +59,15 @@ void jmap_place_close(struct jmap_place *place) {
 	(void)sd_bus_flush_close_unref(place->bus);
 	free(place->path);
 	free(place->text);
+}
+
+int jmap_place_reopen(struct jmap_place *place) {
+	jmap_configs_free(&place->logins);
+	int result = jmap_place_read(place);
+	if (result == COMMAND_OK && jmap_configs_load(place->path, &place->logins, stderr) < 0) {
+		return command_fail("the configuration is not good any more");
+	}
+	return result;
 }
 
 const struct jmap_config *jmap_place_find(const struct jmap_place *place, const char *name) {

@@ -14,6 +14,8 @@ struct jmap_place {
 /* path, state_dir NULL: the usual ones. COMMAND_OK, or a failure that it has explained; needs
  * jmap_place_close in any case. */
 int jmap_place_open(struct jmap_place *place, const char *path, const char *state_dir);
+/* Reads text and logins again: a person may have taken time, and others have edited. */
+int jmap_place_reopen(struct jmap_place *place);
 void jmap_place_close(struct jmap_place *place);
 /* The login of this name; NULL with an explanation when there is none. */
 const struct jmap_config *jmap_place_find(const struct jmap_place *place, const char *name);

@@ -7,6 +7,7 @@
 #include "distributor/ctl/commands.h"
 #include "distributor/jmap/jmap_call.h"
 #include "distributor/jmap/jmap_types.h"
+#include "distributor/jmap/mailboxes.h"
 #include "distributor/jmap/secret_command.h"
 #include "distributor/jmap/secret_text.h"
 #include <stdio.h>
@@ -25,7 +26,7 @@ struct probe {
 
 static void probe_on_step(const char *step, void *ctx) {
 	struct probe *probe = ctx;
-	(void)fprintf(stderr, "bellwire: %s\n", step);
+	command_note(step);
 	free(probe->said);
 	probe->said = mem_strdup(step);
 }
@@ -130,6 +131,42 @@ static bool probe_check_session(struct probe *probe) {
 	return true;
 }
 
+/* The account whose mailboxes are looked at; NULL: none has mail. */
+static const char *probe_account(const struct jmap_session *session) {
+	for (size_t i = 0; !session->primary_mail && i < session->accounts_count; i++) {
+		if (session->accounts[i].has_mail) {
+			return session->accounts[i].id;
+		}
+	}
+	return session->primary_mail;
+}
+
+static void probe_add_mailboxes(const struct probe *probe, struct jmap_call *call) {
+	const char *account = probe_account(probe->session);
+	if (account) {
+		jmap_call_use(call, "urn:ietf:params:jmap:mail");
+		(void)jmap_call_add(call, "Mailbox/get",
+			json_pack("{s:s,s:n,s:o}", "accountId", account, "ids", "properties",
+				mailboxes_properties()));
+	}
+}
+
+/* A wish may be of a shared account, so that none is a failure. */
+static void probe_check_mailboxes(struct probe *probe, const struct jmap_call_result *result) {
+	const char *error, *missing;
+	const json_t *answer = jmap_call_answer(result, 1, &error);
+	struct mailboxes *mailboxes = mailboxes_create(probe->config->mailboxes);
+	if (answer && probe_wants(probe->config, JMAP_KIND_MAIL)) {
+		mailboxes_take(mailboxes, json_object_get(answer, "list"));
+		while ((missing = mailboxes_missing(mailboxes))) {
+			CLEANUP_FREE char *step =
+				mem_printf("there is no mailbox \"%s\", so nothing of it is shown", missing);
+			probe_on_step(step, probe);
+		}
+	}
+	mailboxes_destroy(mailboxes);
+}
+
 static void probe_on_called(const struct jmap_call_result *result, void *ctx) {
 	struct probe *probe = ctx;
 	const char *error = "";
@@ -138,6 +175,7 @@ static void probe_on_called(const struct jmap_call_result *result, void *ctx) {
 		return;
 	}
 	const json_t *answer = jmap_call_answer(result, 0, &error);
+	probe_check_mailboxes(probe, result);
 	probe->out->can_push = answer != NULL;
 	if (!answer && strcmp(error, "unknownMethod") != 0) {
 		probe_end(probe, command_fail("%s does not tell its push subscriptions: %s",
@@ -165,6 +203,7 @@ static void probe_on_found(const struct jmap_find_result *result, void *ctx) {
 	}
 	struct jmap_call *call = jmap_call_create();
 	(void)jmap_call_add(call, "PushSubscription/get", json_pack("{s:n}", "ids"));
+	probe_add_mailboxes(probe, call);
 	struct fetch_options how = {.auth = &probe->auth,
 		.ca_file = probe->config->ca_file,
 		.is_insecure = probe->config->insecure};

@@ -50,11 +50,19 @@ static void remove_state(const struct jmap_remove *remove) {
 	}
 }
 
-static int remove_here(struct jmap_remove *remove) {
-	CLEANUP_FREE char *words = NULL;
+static int remove_section(struct jmap_remove *remove) {
+	int result = jmap_place_reopen(&remove->place);
+	if (result != COMMAND_OK) {
+		return result;
+	}
 	CLEANUP_FREE char *text =
 		config_section_remove_dup(remove->place.text, JMAP_SECTION, remove->words.name);
-	int result = jmap_place_write(&remove->place, text);
+	return jmap_place_write(&remove->place, text);
+}
+
+static int remove_here(struct jmap_remove *remove) {
+	CLEANUP_FREE char *words = NULL;
+	int result = remove_section(remove);
 	if (result != COMMAND_OK) {
 		return result;
 	}

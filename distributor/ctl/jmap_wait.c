@@ -7,7 +7,6 @@
 #include "distributor/bus/control.h"
 #include "distributor/ctl/commands.h"
 #include "distributor/ctl/daemon.h"
-#include <stdio.h>
 #include <string.h>
 
 enum {
@@ -90,7 +89,8 @@ static void jmap_wait_tell(struct jmap_wait *wait, const json_t *login) {
 	if (clock_mono_ms() < wait->tell_ms || !reason[0] || strcmp(reason, wait->told) == 0) {
 		return;
 	}
-	(void)fprintf(stderr, "bellwire: so far: %s\n", reason);
+	CLEANUP_FREE char *news = mem_printf("so far: %s", reason);
+	command_note(news);
 	free(wait->told);
 	wait->told = mem_strdup(reason);
 }

@@ -4,6 +4,7 @@
 #include "common/cleanup.h"
 #include "common/json.h"
 #include "common/mem.h"
+#include "distributor/action/sanitize.h"
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -98,10 +99,10 @@ static char *jmap_call_problem(const struct fetch_result *fetched) {
 	struct slice type = {NULL, 0}, detail = {NULL, 0};
 	(void)json_get_string(json, "type", &type); /* RFC 7807; absent ones stay empty */
 	(void)json_get_string(json, "detail", &detail);
-	char *text = mem_printf("the mail server answered with status %d%s%.*s%s%.*s", fetched->status,
-		type.len > 0 ? ", " : "", (int)(type.len < 100 ? type.len : 100),
-		type.len > 0 ? type.data : "", detail.len > 0 ? ": " : "",
-		(int)(detail.len < 200 ? detail.len : 200), detail.len > 0 ? detail.data : "");
+	CLEANUP_FREE char *safe_type = sanitize_dup(type, 100, SANITIZE_ONE_LINE);
+	CLEANUP_FREE char *safe_detail = sanitize_dup(detail, 200, SANITIZE_ONE_LINE);
+	char *text = mem_printf("the mail server answered with status %d%s%s%s%s", fetched->status,
+		safe_type[0] ? ", " : "", safe_type, safe_detail[0] ? ": " : "", safe_detail);
 	json_decref(json);
 	return text;
 }

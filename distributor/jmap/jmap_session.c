@@ -46,9 +46,20 @@ static char *jmap_session_resolve(struct slice text, const struct url *base) {
 	return mem_printf("%s%.*s", origin, (int)text.len, text.data);
 }
 
+/* It may be a template, which is no URL yet; but nothing that a log or terminal would stumble at.
+ */
+static bool jmap_session_is_printable(struct slice text) {
+	for (size_t i = 0; i < text.len; i++) {
+		if (text.data[i] <= ' ' || text.data[i] > '~') {
+			return false;
+		}
+	}
+	return text.len <= URL_MAX_BYTES;
+}
+
 static char *jmap_session_url(const json_t *json, const char *key, const struct url *base) {
 	struct slice text;
-	return json_get_string(json, key, &text) == JSON_PRESENT && text.len <= URL_MAX_BYTES
+	return json_get_string(json, key, &text) == JSON_PRESENT && jmap_session_is_printable(text)
 			   ? jmap_session_resolve(text, base)
 			   : mem_strdup("");
 }

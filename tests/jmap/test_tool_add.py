@@ -239,6 +239,37 @@ def test_a_server_whose_api_fails(desk, jmap, ann, fault, words):
     refused(desk, desk.add(jmap), words)
 
 
+def test_what_a_server_says_is_harmless(desk, jmap, ann):
+    evil = "\x1b]0;owned\x07\x1b[31mred\u202e\n"
+    body = json.dumps({"type": evil, "detail": evil * 50}).encode()
+    jmap.faults.add("api", status=400, body=body)
+    done = desk.add(jmap)
+    refused(desk, done, "status 400", "red")
+    assert not set("\x1b\x07\u202e") & set(done.stderr) and len(done.stderr) < 1500
+    jmap.faults.add("PushSubscription/get", error=evil)
+    done = desk.add(jmap)
+    refused(desk, done, "does not tell its push subscriptions")
+    assert not set("\x1b\x07\u202e") & set(done.stderr)
+
+
+def test_a_mailbox_that_is_not_there(desk, jmap, ann):
+    done = desk.add(jmap, "--mailbox", "inbox", "--mailbox", "Lists/none")
+    assert done.returncode == ADDED and 'there is no mailbox "Lists/none"' in done.stderr and '"inbox"' not in done.stderr
+
+
+def test_edits_meanwhile_are_kept(desk, jmap, ann):
+    """Whoever is asked for a password may take a while."""
+    desk.write(BEFORE)
+    words = ("add", jmap.well_known, "--ca", jmap.ca_file, "--name", "work", "--user", "ann@localhost", "--no-start")
+    terminal = Terminal(desk.env, "jmap", *words)
+    terminal.wait_text("Password")
+    desk.write(BEFORE + "\n[log]\nlog_level = debug\n")
+    wait_until(lambda: not termios.tcgetattr(terminal.leader)[3] & termios.ECHO, 10, "no echo")
+    terminal.type("secret\n")
+    assert terminal.finish() == ADDED
+    assert desk.text.startswith(BEFORE + "\n[log]\nlog_level = debug\n\n[jmap work]\n")
+
+
 def test_a_method_that_fails(desk, jmap, ann):
     jmap.faults.add("PushSubscription/get", error="serverFail")
     refused(desk, desk.add(jmap), "does not tell its push subscriptions: serverFail")

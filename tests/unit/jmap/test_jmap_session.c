@@ -89,6 +89,9 @@ static void nonsense_by_table(void **state) {
 		"{\"capabilities\":{},\"apiUrl\":\"api\"}",
 		"{\"capabilities\":{},\"apiUrl\":\"//evil.example/api\"}",
 		"{\"capabilities\":{},\"apiUrl\":\"file:///etc/passwd\"}",
+		"{\"capabilities\":{},\"apiUrl\":\"https://a.example/\\u001b[31m\"}",
+		"{\"capabilities\":{},\"apiUrl\":\"https://a.example/a b\"}",
+		"{\"capabilities\":{},\"apiUrl\":\"https://\xc3\xbc.example/\"}",
 		"{\"capabilities\":{},\"apiUrl\":\"https://a.example/\"} trailing",
 	};
 	for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) {
