@@ -631,6 +631,7 @@ static void distributor_open_jmap(struct distributor *d, struct jmap_configs *ta
 		.disk = d->disk,
 		.notify = d->notify,
 		.state_dir = d->config->state_dir,
+		.use_proxy = d->config->use_proxy,
 		.is_on_mains = power_state(d->power)->on_mains,
 		.is_online = distributor_is_online(d, distributor_link_state(d)),
 		.changed = distributor_on_jmap_changed,

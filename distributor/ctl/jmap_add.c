@@ -232,7 +232,7 @@ static int add_get_secret(struct jmap_add *add) {
 }
 
 static int add_probe(struct jmap_add *add) {
-	int result = jmap_probe_run(&add->config, add->secret, &add->probe);
+	int result = jmap_probe_run(&add->place, &add->config, add->secret, &add->probe);
 	if (result != COMMAND_OK || add->probe.can_push || add->has_stream) {
 		return result;
 	}

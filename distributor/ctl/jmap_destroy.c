@@ -61,7 +61,7 @@ static bool destroy_ask(const struct jmap_place *place, const struct jmap_config
 	json_t *take_ids, char **out_reason) {
 	struct destroy destroy = {
 		.loop = ev_loop_new(EVBACKEND_EPOLL | EVFLAG_NOENV), .out_reason = out_reason};
-	struct fetcher *fetcher = fetcher_create(destroy.loop);
+	struct fetcher *fetcher = fetcher_create(destroy.loop, place->config.use_proxy);
 	struct bus *bus = NULL;
 	(void)bus_open(destroy.loop, BUS_SESSION, "bellwire", destroy_on_bus_lost, NULL,
 		&bus); /* without one: no keyring */

@@ -210,8 +210,8 @@ static void probe_on_found(const struct jmap_find_result *result, void *ctx) {
 	(void)jmap_call_send(call, probe->fetcher, probe->session, &how, probe_on_called, probe);
 }
 
-int jmap_probe_run(
-	const struct jmap_config *config, const char *secret, struct jmap_probe *out_probe) {
+int jmap_probe_run(const struct jmap_place *place, const struct jmap_config *config,
+	const char *secret, struct jmap_probe *out_probe) {
 	bool is_bearer = config->auth == JMAP_AUTH_BEARER;
 	*out_probe = (struct jmap_probe){0};
 	struct probe probe = {.loop = ev_loop_new(EVBACKEND_EPOLL | EVFLAG_NOENV),
@@ -220,7 +220,7 @@ int jmap_probe_run(
 			.password = is_bearer ? NULL : secret,
 			.bearer = is_bearer ? secret : NULL},
 		.out = out_probe};
-	probe.fetcher = fetcher_create(probe.loop);
+	probe.fetcher = fetcher_create(probe.loop, place->config.use_proxy);
 	struct jmap_find_options options = {.fetcher = probe.fetcher,
 		.loop = probe.loop,
 		.url = config->session_url,

@@ -16,8 +16,8 @@ struct jmap_probe {
 	bool can_push, can_stream;
 };
 /* Logs in. COMMAND_OK, or a failure that it has explained; jmap_probe_finish in any case. */
-int jmap_probe_run(
-	const struct jmap_config *config, const char *secret, struct jmap_probe *out_probe);
+int jmap_probe_run(const struct jmap_place *place, const struct jmap_config *config,
+	const char *secret, struct jmap_probe *out_probe);
 void jmap_probe_finish(struct jmap_probe *probe);
 
 enum jmap_destroyed { JMAP_DESTROYED, JMAP_NONE_THERE, JMAP_NOT_DESTROYED };

@@ -28,6 +28,7 @@ struct fetcher {
 	CURLM *multi;
 	ev_timer timer; /* libcurl's own deadlines */
 	struct list fetches; /* struct fetch::link */
+	bool use_proxy;
 	bool is_inside; /* libcurl is above us: handles must not be removed */
 };
 
@@ -368,13 +369,14 @@ static size_t fetch_on_body(char *data, size_t size, size_t count, void *ctx) {
 	return fetch->is_too_large ? 0 : bytes;
 }
 
-struct fetcher *fetcher_create(struct ev_loop *loop) {
+struct fetcher *fetcher_create(struct ev_loop *loop, bool use_proxy) {
 	struct fetcher *fetcher = mem_zalloc(sizeof *fetcher);
 	if (curl_global_init(CURL_GLOBAL_DEFAULT) != CURLE_OK ||
 		!(fetcher->multi = curl_multi_init())) {
 		log_fatal("libcurl cannot start");
 	}
 	fetcher->loop = loop;
+	fetcher->use_proxy = use_proxy;
 	list_init(&fetcher->fetches);
 	ev_init(&fetcher->timer, fetch_on_timer);
 	fetcher->timer.data = fetcher;
@@ -459,6 +461,9 @@ static void fetch_set_request(struct fetch *fetch, const struct fetch_options *o
 	(void)curl_easy_setopt(fetch->easy, CURLOPT_HTTPHEADER, fetch->headers);
 	(void)curl_easy_setopt(fetch->easy, CURLOPT_USERAGENT, "bellwire/" BELLWIRE_VERSION);
 	(void)curl_easy_setopt(fetch->easy, CURLOPT_NOSIGNAL, 1L);
+	if (!fetch->fetcher->use_proxy) {
+		(void)curl_easy_setopt(fetch->easy, CURLOPT_PROXY, "");
+	}
 	(void)curl_easy_setopt(fetch->easy, CURLOPT_CONNECTTIMEOUT_MS, (long)FETCH_CONNECT_MS);
 	(void)curl_easy_setopt(fetch->easy, CURLOPT_TIMEOUT_MS, (long)options->timeout_ms);
 	if (options->timeout_ms == 0) {

@@ -60,7 +60,8 @@ struct fetch_options {
 
 struct fetcher;
 struct fetch;
-struct fetcher *fetcher_create(struct ev_loop *loop);
+/* use_proxy: heed https_proxy, http_proxy, all_proxy and no_proxy of the environment. */
+struct fetcher *fetcher_create(struct ev_loop *loop, bool use_proxy);
 void fetcher_destroy(struct fetcher *fetcher); /* no callback comes any more */
 /* From within a callback, too. */
 struct fetch *fetch_start(

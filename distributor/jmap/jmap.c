@@ -431,7 +431,7 @@ struct jmap *jmap_open(const struct jmap_options *options, struct jmap_configs *
 	jmap->state_dir = mem_strdup(options->state_dir);
 	jmap->parts = (struct jmap_parts){
 		.options = *options,
-		.fetcher = fetcher_create(options->loop),
+		.fetcher = fetcher_create(options->loop, options->use_proxy),
 		.credentials = credentials_create(options->loop, options->session_bus, options->state_dir),
 		.units = options->session_bus ? hook_units_open(bus_get(options->session_bus)) : NULL,
 		.is_on_mains = options->is_on_mains,

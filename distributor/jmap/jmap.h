@@ -24,6 +24,7 @@ struct jmap_options {
 	struct notify *notify;
 	const char *state_dir; /* jmap-NAME.json lies there; copied */
 	bool is_on_mains, is_online; /* at the start */
+	bool use_proxy; /* of the environment */
 	/* Something that jmap_status() says has changed. */
 	void (*changed)(void *ctx);
 	void *ctx;

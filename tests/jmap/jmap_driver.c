@@ -1,13 +1,21 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The parts of distributor/jmap that speak with servers and keyrings, driven from outside. usage:
- * jmap_driver STATE_DIR [bus]; then JSON objects, one a line, with an "op" and an "id" on standard
- * input, and what happens as JSON objects with that id on standard output:
- *   credentials  keys of a config section; store, forget  name, secret, place
+ * jmap_driver STATE_DIR [bus]; then JSON objects, one a line, each with "op" and "id" on standard
+ * input, and what happens as JSON objects with that id on standard output. JMAP_NO_PROXY in the
+ * environment leaves proxies out.
+ *   credentials  keys of a config section
+ *   store        name, secret, place
+ *   forget       name
  *   fetch        url, method, body, user, password, bearer, ca_file, insecure, timeout_ms,
- * max_bytes, is_streamed (the pieces' bytes are counted; stop_after ends it) find         url,
- * user, login, password, bearer, ca_file, insecure srv          name cancel       of: the id of a
- * credentials, fetch, find or srv under way
+ *                max_bytes, is_streamed (pieces are counted), stop_after (so many bytes)
+ *   find         url, user, login, password, bearer, ca_file, insecure
+ *   srv          name
+ *   client       keys of a config section; tells each new session until it is destroyed
+ *   call         client, methods ([name, arguments] each), then: what its callback does to the
+ *                client, "destroy" or "forget"
+ *   forget_session, destroy   client
+ *   cancel       of: the id of a credentials, fetch, find, srv or call under way
  */
 #include "common/cleanup.h"
 #include "common/list.h"
@@ -22,6 +30,7 @@
 #include <assert.h>
 #include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -449,7 +458,7 @@ int main(int argc, char **argv) {
 	}
 	list_init(&driver.jobs);
 	driver.line = mem_alloc(DRIVER_LINE_MAX);
-	driver.fetcher = fetcher_create(driver.loop);
+	driver.fetcher = fetcher_create(driver.loop, !getenv("JMAP_NO_PROXY"));
 	driver.credentials = credentials_create(driver.loop, driver.bus, argv[1]);
 	ev_io_init(&input, on_input, 0, EV_READ);
 	input.data = &driver;

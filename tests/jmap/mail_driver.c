@@ -136,7 +136,7 @@ static void driver_run(
 	const struct jmap_config *config, const char *account, const char *dir, const char *saved) {
 	struct driver driver = {.shown = json_object()};
 	struct ev_loop *loop = ev_loop_new(EVBACKEND_EPOLL);
-	struct fetcher *fetcher = fetcher_create(loop);
+	struct fetcher *fetcher = fetcher_create(loop, false);
 	struct credentials *credentials = credentials_create(loop, NULL, dir);
 	const struct jmap_client_options client_options = {.loop = loop,
 		.fetcher = fetcher,

@@ -205,6 +205,14 @@ def test_huge_answers(driver, jmap, ann, size, outcome):
     assert answer["outcome"] == outcome and answer["body_bytes"] <= 100_000
 
 
+def test_a_proxy_is_heeded_when_wished(start_driver, jmap, ann):
+    env = {"https_proxy": f"http://127.0.0.1:{free_port()}", "no_proxy": "", "NO_PROXY": ""}
+    answer = fetch(start_driver(**env), jmap)
+    assert answer["outcome"] == "unreachable" and jmap.requests == []
+    assert fetch(start_driver(**{**env, "no_proxy": "localhost"}), jmap)["status"] == 200
+    assert fetch(start_driver(**env, JMAP_NO_PROXY="1"), jmap)["status"] == 200
+
+
 def test_nobody_there(driver):
     answer = driver.run("fetch", url=f"https://127.0.0.1:{free_port()}/")
     assert answer["outcome"] == "unreachable" and "connect" in answer["reason"]
