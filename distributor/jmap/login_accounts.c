@@ -29,14 +29,19 @@ static json_t *login_account_object(const json_t *saved, const char *key) {
 
 static void login_account_add(
 	struct jmap_login *login, const struct jmap_session_account *described) {
-	const json_t *saved = json_object_get(login->saved_accounts, described->id);
+	json_t *saved = json_incref(json_object_get(login->saved_accounts, described->id));
+	/* one that came while we looked at the others: what arrives there from now on is news */
+	bool is_later = !saved && login->has_accounts;
+	if (is_later) {
+		saved = json_pack("{s:{s:I}}", "mail", "since", (json_int_t)clock_wall_ms());
+	}
 	struct login_account *account = mem_zalloc(sizeof *account);
 	account->login = login;
 	account->id = mem_strdup(described->id);
 	account->states = login_account_object(saved, "states");
 	account->pending = json_object();
 	account->wants_sync = true;
-	account->is_first = !json_object_get(saved, "mail") && !login->is_lost;
+	account->is_first = !saved && !login->is_lost;
 	login->wants_states = true;
 	list_init(&account->link);
 	list_append(&login->accounts, &account->link);
@@ -50,6 +55,7 @@ static void login_account_add(
 			.ctx = account};
 		account->sync = mail_sync_create(&options, json_object_get(saved, "mail"));
 	}
+	json_decref(saved);
 	log_debug("jmap", "account login=%s id=%s mail=%d", login->config->name, account->id,
 		described->has_mail);
 }
@@ -123,6 +129,7 @@ void login_accounts_update(struct jmap_login *login, const struct jmap_session *
 		}
 		login_account_find(login, described->id)->is_read_only = described->is_read_only;
 	}
+	login->has_accounts = true;
 	json_decref(login->saved_accounts);
 	login->saved_accounts = NULL;
 }

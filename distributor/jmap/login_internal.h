@@ -48,6 +48,7 @@ struct jmap_login {
 	struct change_command *commands[JMAP_KIND_COUNT]; /* NULL: none */
 	struct type_states *type_states;
 	struct list accounts; /* struct login_account::link */
+	bool has_accounts; /* a session told of them, ever */
 	json_t *saved_accounts; /* of the file: {account id: …}; NULL: nothing is left of it */
 	struct state_file *file;
 

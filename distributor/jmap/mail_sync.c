@@ -80,6 +80,7 @@ static void sync_begin(struct mail_sync *sync) {
 		.changed_boxes = json_array(),
 		.found = mail_found_create(),
 		.began_ms = clock_wall_ms(),
+		.wants_query = !sync->email_state && sync->since_ms > 0,
 	};
 	sync_set_text(&sync->run.email_state, sync->email_state);
 	sync_ask(sync);

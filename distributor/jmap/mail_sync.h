@@ -47,7 +47,8 @@ struct mail_sync_options {
 	void *ctx;
 };
 struct mail_sync;
-/* `saved`: what mail_sync_print() made, NULL: nothing. */
+/* `saved`: what mail_sync_print() made, NULL: nothing. {"since": wall clock in ms} alone: what came
+ * later is news. */
 struct mail_sync *mail_sync_create(const struct mail_sync_options *options, const json_t *saved);
 void mail_sync_destroy(struct mail_sync *sync); /* NULL is fine */
 json_t *mail_sync_print(const struct mail_sync *sync);
