@@ -12,6 +12,7 @@
 enum {
 	PUSH_UNVERIFIED_BASE_MS = 3 * 60 * 1000,
 	PUSH_UNVERIFIED_CAP_MS = 6 * 3600 * 1000,
+	PUSH_PLAIN_PATIENCE_MS = 3000, /* for an encrypted one beside it */
 };
 
 /* Survives the rest when that is destroyed before the answer. */
@@ -182,7 +183,9 @@ static void push_take_early(struct push_subscription *push) {
 }
 
 void push_watch(struct push_subscription *push) {
-	alarm_set(&push->watch, PUSH_SUBSCRIPTION_TOUCH_MS, ALARM_SLACK_DEADLINE_MS);
+	alarm_set(&push->watch,
+		push->has_plain_code ? PUSH_PLAIN_PATIENCE_MS : PUSH_SUBSCRIPTION_TOUCH_MS,
+		ALARM_SLACK_DEADLINE_MS);
 }
 
 static void push_on_created(const struct jmap_call_result *result, void *ctx) {
@@ -255,13 +258,15 @@ static int64_t push_patience_ms(struct push_subscription *push) {
 }
 
 static void push_give_up(struct push_subscription *push) {
-	const char *reason =
-		push->has_plain_code
-			? "the mail server sends its verification unencrypted although it has our keys, so it "
-			  "is not trusted"
-			: "the mail server's verification never came; can it reach the relay's push URL?";
 	push->next.is_given_up = true;
-	push_wait(push, push_patience_ms(push), reason);
+	if (push->has_plain_code) {
+		push_fail(push, RETRY_REFUSED, 0,
+			"the mail server sends its verification unencrypted although it has our keys, so it is "
+			"not trusted");
+	} else {
+		push_wait(push, push_patience_ms(push),
+			"the mail server's verification never came; can it reach the relay's push URL?");
+	}
 }
 
 void push_on_watch(struct alarm *alarm, void *ctx) {
@@ -271,7 +276,7 @@ void push_on_watch(struct alarm *alarm, void *ctx) {
 	}
 	if (!push->is_relay_up || !push->may_ask) { /* it may lie at the relay */
 		push_watch(push);
-	} else if (!push->next.is_touched) {
+	} else if (!push->next.is_touched && !push->has_plain_code) {
 		alarm_set(alarm, PUSH_SUBSCRIPTION_GIVE_UP_MS - PUSH_SUBSCRIPTION_TOUCH_MS,
 			ALARM_SLACK_DEADLINE_MS);
 		if (!push->is_calling && !push->ended) {

@@ -56,7 +56,7 @@ struct push_subscription {
 	struct retry retry;
 	uint32_t unverified; /* given up in a row */
 	uint32_t unreadable;
-	int64_t unreadable_mono_ms;
+	int64_t unreadable_mono_ms; /* since when */
 	struct push_registering *registering; /* push_create.c; NULL: no endpoint is asked for */
 	push_subscription_ended_fn *ended;
 	void *ended_ctx;

@@ -12,8 +12,8 @@
 
 enum {
 	PUSH_LOGIN_AGAIN_MS = 6 * 3600 * 1000, /* a password that was refused */
-	PUSH_UNREADABLE_MAX = 3,
-	PUSH_UNREADABLE_AGAIN_MS = 3600 * 1000,
+	PUSH_UNREADABLE_MAX = 3, /* in a row, and for so long: a moment's garbage is no reason */
+	PUSH_UNREADABLE_MS = 2 * 60 * 1000,
 };
 
 static void push_proceed(struct push_subscription *push);
@@ -335,13 +335,23 @@ static void push_keep_early(
 	}
 }
 
+/* Of a server that ignores the keys, or of anybody: it is not heeded, but an encrypted one is not
+ * waited for long. */
+static void push_on_plain_code(struct push_subscription *push, const char *subscription_id) {
+	bool is_for_next = push->next.id && strcmp(push->next.id, subscription_id) == 0;
+	if (!push->has_plain_code) {
+		log_warn("a verification that is not encrypted is ignored login=%s", push_name(push));
+	}
+	if (push->is_creating || (is_for_next && !push->has_plain_code)) {
+		push->has_plain_code = true;
+		push_watch(push);
+	}
+}
+
 void push_subscription_on_verification(struct push_subscription *push, const char *subscription_id,
 	const char *code, bool was_encrypted) {
 	if (!was_encrypted && push->form != PUSH_KEYS_NONE) {
-		if (!push->has_plain_code) {
-			log_warn("a verification that is not encrypted is ignored login=%s", push_name(push));
-		}
-		push->has_plain_code = true;
+		push_on_plain_code(push, subscription_id);
 		return;
 	}
 	if (push->is_creating) {
@@ -363,15 +373,18 @@ void push_subscription_on_verification(struct push_subscription *push, const cha
 
 void push_subscription_on_push(struct push_subscription *push, bool is_readable) {
 	int64_t now_ms = clock_mono_ms();
-	push->unreadable = is_readable ? 0 : push->unreadable + 1;
+	if (is_readable) {
+		push->unreadable = 0;
+		return;
+	}
+	push->unreadable_mono_ms = push->unreadable++ == 0 ? now_ms : push->unreadable_mono_ms;
 	if (push->unreadable < PUSH_UNREADABLE_MAX || !push->current.id ||
-		(push->unreadable_mono_ms > 0 &&
-			now_ms - push->unreadable_mono_ms < PUSH_UNREADABLE_AGAIN_MS)) {
+		now_ms - push->unreadable_mono_ms < PUSH_UNREADABLE_MS) {
 		return;
 	}
 	log_warn("pushes of the mail server cannot be read, subscribing anew login=%s count=%u",
 		push_name(push), push->unreadable);
-	push->unreadable_mono_ms = now_ms;
+	push->unreadable = 0;
 	push_subscription_renew(push);
 }
 
