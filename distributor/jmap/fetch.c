@@ -103,6 +103,15 @@ static enum fetch_outcome fetch_outcome_of(const struct fetch *fetch, CURLcode c
 	}
 }
 
+/* libcurl's words are those of OpenSSL: "wrong version number". */
+static void fetch_explain_handshake(struct fetch *fetch) {
+	char words[CURL_ERROR_SIZE];
+	(void)snprintf(words, sizeof words, "%s", fetch->error);
+	(void)snprintf(fetch->error, sizeof fetch->error,
+		"there is no TLS, or none that can be agreed on%s%.160s%s", words[0] ? " (" : "", words,
+		words[0] ? ")" : "");
+}
+
 /* Clear words about the certificate, in place of libcurl's. */
 static void fetch_explain_tls(struct fetch *fetch, const char *url) {
 	struct url parsed;
@@ -143,6 +152,8 @@ static void fetch_finish(struct fetch *fetch, CURLcode code) {
 	result.status = (int)status;
 	if (code == CURLE_PEER_FAILED_VERIFICATION) {
 		fetch_explain_tls(fetch, url ? url : "");
+	} else if (code == CURLE_SSL_CONNECT_ERROR) {
+		fetch_explain_handshake(fetch);
 	}
 	if (!buffer_append(&fetch->body, "", 1)) {
 		result.outcome = FETCH_TOO_LARGE;

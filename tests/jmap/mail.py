@@ -27,7 +27,7 @@ from session import Session
 SECRETS, SECRETS_OBJECT = "org.freedesktop.secrets", "/org/freedesktop/secrets"
 ITEM = "org.freedesktop.Secret.Item"
 CONTROL = ("org.bellwire.Distributor", "/org/bellwire/Distributor", "org.bellwire.Distributor")
-PASSWORD = "secret"
+PASSWORD = "s3cr3t-0f-ann"
 
 
 class Keyring:
@@ -184,13 +184,15 @@ class Person:
             self.wait_verified()
         return self.daemon
 
-    def pass_time(self, condition, seconds, what):
-        """The daemon's time passes in small steps, up to so many seconds, until it is so."""
-        for _ in range(max(1, int(seconds / 0.5))):
-            if condition():
-                return
-            self.clock.advance(0.5)
-        self.wait(condition, 20, what)
+    def pass_time(self, condition, seconds, what, step=0.5):
+        """The daemon's time passes in steps, up to so many seconds, until it is so; the condition's value."""
+        for _ in range(int(seconds / step) + 1):
+            value = condition()
+            if value:
+                return value
+            self.clock.advance(step)
+            self.tool("status")  # what it began then has some real time
+        return self.wait(condition, 20, what)
 
     def restart(self):
         self.daemon.stop()
