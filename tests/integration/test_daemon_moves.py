@@ -2,6 +2,7 @@
 """Moves from path to path at awkward moments: during a handshake, with a message at the hook, in bursts, behind a router
 that looks like the last one."""
 
+import signal
 import threading
 
 import dbus
@@ -34,6 +35,23 @@ def test_hints_in_a_burst_are_one_reconnect(household):
     household.back_within(text, begin, 3.0)
     household.settle()
     assert daemon.attempts() == attempts + 1
+
+
+def test_more_news_than_the_kernel_keeps(household):
+    """It had no time to listen while thousands of routes came and went, and looks afresh."""
+    laptop, daemon = household.laptop, household.daemon
+    daemon.process.signal(signal.SIGSTOP)
+    for _ in range(3):
+        laptop.ip(*(f"route {what} 198.18.{n // 250}.{n % 250}/32 dev eth0" for what in ("add", "del") for n in range(1000)))
+    laptop.unplug()
+    daemon.process.signal(signal.SIGCONT)
+    wait_offline(daemon)
+    assert "messages of the kernel were lost" in daemon.process.log()
+    text = daemon.post()
+    begin = now()
+    laptop.plug(host=66)
+    household.back_within(text, begin, 3.0)
+    expect_each_once(daemon)
 
 
 def test_gateway_replaced(household):
@@ -69,12 +87,12 @@ def test_during_a_handshake(start_household, tmp_path):
     laptop, daemon, relay = household.laptop, household.daemon, household.relay
     laptop.unplug(0)
     wait_offline(daemon)
-    relay.process.signal(19)  # the kernel accepts for it, and nobody answers
+    relay.process.signal(signal.SIGSTOP)  # the kernel accepts for it, and nobody answers
     laptop.plug(0, host=33)
     daemon.wait(lambda: daemon.state() == "opening", 20, "a handshake")
     laptop.unplug(0)
     wait_offline(daemon)
-    relay.process.signal(18)
+    relay.process.signal(signal.SIGCONT)
     text = daemon.post()
     begin = now()
     laptop.plug(1)

@@ -195,6 +195,26 @@ def test_logind_that_is_started_anew(machine):
     machine.check()
 
 
+def test_inhibitor_that_is_refused(start_household):
+    """Policy may forbid it; sleep and resume are told all the same."""
+
+    def before(household):
+        household.bus.start(None, *LOGIND, MANAGER)
+        household.bus.object(*LOGIND).AddMethod(
+            MANAGER, "Inhibit", "ssss", "h",
+            "raise dbus.exceptions.DBusException('no', name='org.freedesktop.DBus.Error.AccessDenied')")
+
+    household = start_household(has_clock=True, has_bus=True, before=before)
+    daemon, logind = household.daemon, household.bus.object(*LOGIND)
+    daemon.wait_log("sleep will not wait for us")
+    logind.EmitSignal(MANAGER, "PrepareForSleep", "b", [True])
+    daemon.wait_log("going to sleep")
+    household.clock.sleep(HOUR)
+    logind.EmitSignal(MANAGER, "PrepareForSleep", "b", [False])
+    daemon.wait(lambda: daemon.sessions() == 2, 20, "another session")
+    household.check()
+
+
 def test_stopped_and_continued(household):
     """A process that was stopped has missed what the network did; it looks when it goes on."""
     laptop, daemon = household.laptop, household.daemon
