@@ -101,9 +101,13 @@ static size_t log_print_time(char *out, size_t size) {
 	return len + (size_t)snprintf(out + len, size - len, ".%03ldZ", now.tv_nsec / 1000000);
 }
 
-/* C0, DEL, and C1, which terminals obey also as UTF-8. */
-static bool log_is_control(const uint8_t *at, size_t step) {
-	return *at < 0x20 || *at == 0x7f || (step == 2 && at[0] == 0xc2 && at[1] < 0xa0);
+/* C0, DEL, and C1, which terminals obey also as UTF-8; line ends of Unicode, and what turns the
+ * direction of writing, so that a line says something else than it seems to. */
+static bool log_is_control(uint32_t character) {
+	return character < 0x20 || (character >= 0x7f && character < 0xa0) || character == 0x61c ||
+		   character == 0x200e || character == 0x200f ||
+		   (character >= 0x2028 && character <= 0x202e) ||
+		   (character >= 0x2066 && character <= 0x2069);
 }
 
 /* Writes what stands for the step bytes at `at` (0: one byte that is not UTF-8). */
@@ -115,9 +119,11 @@ static size_t log_escape(char *out, const uint8_t *at, size_t step, bool is_json
 	if (step == 0) {
 		return (size_t)snprintf(out, LOG_ESCAPE_MAX + 1, "\\x%02x", *at);
 	}
-	if (log_is_control(at, step)) {
-		unsigned code = step == 2 ? at[1] : at[0];
-		return (size_t)snprintf(out, LOG_ESCAPE_MAX + 1, is_json ? "\\u%04x" : "\\x%02x", code);
+	uint32_t character = utf8_decode(at, step);
+	if (log_is_control(character)) {
+		bool is_long = is_json || character > 0xff;
+		return (size_t)snprintf(
+			out, LOG_ESCAPE_MAX + 1, is_long ? "\\u%04x" : "\\x%02x", (unsigned)character);
 	}
 	size_t len = 0;
 	if (is_json && (*at == '"' || *at == '\\')) {

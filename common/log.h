@@ -2,8 +2,9 @@
 /*
  * One short event a line on standard error, with key=value pairs: log_info("device connected
  * id=%s", …). Under journald (JOURNAL_STREAM names standard error) a line starts with its
- * level, "<6>"; elsewhere with the time. Control characters in the text are escaped, so nothing
- * from a peer can forge a line. Never log tokens, endpoints, UAIDs or payloads.
+ * level, "<6>"; elsewhere with the time. Control characters in the text, and those that turn the
+ * direction of writing, are escaped, so nothing from a peer can forge a line or make it seem
+ * another. Never log tokens, endpoints, UAIDs or payloads.
  */
 #pragma once
 #include <stdbool.h>

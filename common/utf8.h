@@ -27,3 +27,13 @@ static inline size_t utf8_character(const uint8_t *text, size_t len) {
 	}
 	return need;
 }
+
+/* The character's number; len as utf8_character() gave it, not 0. */
+static inline uint32_t utf8_decode(const uint8_t *text, size_t len) {
+	static const uint8_t lead_bits[] = {0, 0x7f, 0x1f, 0x0f, 0x07};
+	uint32_t value = text[0] & lead_bits[len];
+	for (size_t i = 1; i < len; i++) {
+		value = value << 6 | (text[i] & 0x3f);
+	}
+	return value;
+}

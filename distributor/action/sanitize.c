@@ -26,15 +26,6 @@ static const struct {
 	{0x1bca0, 0x1bca3}, {0x1d173, 0x1d17a}, {0xe0000, 0xe0fff}, /* tags */
 };
 
-static uint32_t sanitize_decode(const uint8_t *text, size_t len) {
-	static const uint8_t lead_bits[] = {0, 0x7f, 0x1f, 0x0f, 0x07};
-	uint32_t value = text[0] & lead_bits[len];
-	for (size_t i = 1; i < len; i++) {
-		value = value << 6 | (text[i] & 0x3f);
-	}
-	return value;
-}
-
 static bool sanitize_is_hidden(uint32_t character) {
 	for (size_t i = 0; i < sizeof sanitize_hidden / sizeof *sanitize_hidden; i++) {
 		if (character <= sanitize_hidden[i].last) {
@@ -73,7 +64,7 @@ static struct slice sanitize_one(const char *text, size_t len, unsigned flags) {
 	if (escaped.len > 0) {
 		return escaped;
 	}
-	bool is_hidden = sanitize_is_hidden(sanitize_decode((const uint8_t *)text, len));
+	bool is_hidden = sanitize_is_hidden(utf8_decode((const uint8_t *)text, len));
 	return is_hidden ? slice_of("") : (struct slice){text, len};
 }
 

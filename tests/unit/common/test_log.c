@@ -111,28 +111,37 @@ static void keeps_to_level_and_areas(void **state) {
 	}
 }
 
+/* Right-to-left override, isolate, mark; a line separator; and "…", which is none of them. */
+#define TURNING "\xe2\x80\xae \xe2\x81\xa6 \xd8\x9c \xe2\x80\xa8 \xe2\x80\xa6"
+
 static void say_hostile(void) {
 	log_info("a=%s", "x\n<3>forged\r\t\x1b[31m\x7f");
 	log_info("a=%s", "\xc3\xa4 \xff \xc2\x9b"
 					 "2J \"q\" \\");
+	log_info("%s", TURNING);
 	log_set_format(LOG_FORMAT_JSON);
 	log_info("a=%s", "x\n\"},{\x1b\x7f");
 	log_info("a=%s", "\xc3\xa4 \xff \xc2\x9b"
 					 "2J \\");
+	log_info("%s", TURNING);
 }
 
 static void nothing_forges_a_line(void **state) {
 	(void)state;
-	assert_int_equal(capture(say_hostile, true, lines, 8), 4);
+	assert_int_equal(capture(say_hostile, true, lines, 8), 6);
 	assert_string_equal(lines[0], "<6>a=x\\x0a<3>forged\\x0d\\x09\\x1b[31m\\x7f\n");
 	assert_string_equal(lines[1], "<6>a=\xc3\xa4 \\xff \\x9b2J \"q\" \\\n");
-	static const char *const messages[] = {"a=x\n\"},{\x1b\x7f", "a=\xc3\xa4 \xef\xbf\xbd \xc2\x9b"
-																 "2J \\"};
-	for (size_t i = 0; i < 2; i++) {
-		const char *line = lines[2 + i];
+	assert_string_equal(lines[2], "<6>\\u202e \\u2066 \\u061c \\u2028 \xe2\x80\xa6\n");
+	static const char *const messages[] = {"a=x\n\"},{\x1b\x7f",
+		"a=\xc3\xa4 \xef\xbf\xbd \xc2\x9b"
+		"2J \\",
+		TURNING};
+	for (size_t i = 0; i < 3; i++) {
+		const char *line = lines[3 + i];
 		struct slice text;
 		assert_int_equal(strncmp(line, "<6>{\"time\":\"2", 13), 0);
 		assert_null(strchr(line, 0x1b));
+		assert_null(strstr(line, "\xe2\x80\xae"));
 		json_t *json = json_parse(slice_of(line + 3));
 		assert_non_null(json);
 		assert_int_equal(json_get_string(json, "level", &text), JSON_PRESENT);
