@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Answers of a run: what was asked for is taken, anything else is passed over. */
+#include "common/cleanup.h"
 #include "common/json.h"
 #include "common/log.h"
 #include "common/mem.h"
+#include "distributor/action/sanitize.h"
 #include "distributor/jmap/mail_sync_impl.h"
 #include <stdlib.h>
 #include <string.h>
@@ -34,9 +36,10 @@ static bool sync_error_is_final(const char *error) {
 }
 
 static bool sync_fail_method(struct sync_reading *reading, const char *method, const char *error) {
+	CLEANUP_FREE char *safe = sanitize_dup(slice_of(error), 100, SANITIZE_ONE_LINE);
 	*reading->trouble =
 		(struct sync_trouble){sync_error_is_final(error) ? JMAP_CALL_REFUSED : JMAP_CALL_TRY_LATER,
-			error[0] ? mem_printf("the mail server answers %s with %.100s", method, error)
+			error[0] ? mem_printf("the mail server answers %s with %s", method, safe)
 					 : mem_printf("the mail server does not answer %s", method)};
 	return false;
 }
