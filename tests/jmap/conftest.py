@@ -7,7 +7,7 @@ import sys
 import pytest
 
 HERE = pathlib.Path(__file__).resolve().parent
-for folder in (HERE, HERE.parent / "bus", HERE.parent / "integration"):
+for folder in (HERE, *(HERE.parent / name for name in ("bus", "integration", "unit/action"))):
     sys.path.insert(0, str(folder))
 
 from jmap_server import JmapServer  # noqa: E402

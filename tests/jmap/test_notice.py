@@ -10,6 +10,7 @@ import unicodedata
 import pytest
 from desktop import Desktop
 from harness.process import wait_until
+from manager import fake_manager, real_manager
 
 
 @pytest.fixture
@@ -258,6 +259,39 @@ def test_what_a_click_started_outlives_us(jmap, ann, start, desktop, tmp_path):
     sync.finish()
     (tmp_path / "held").unlink()
     wait_until((tmp_path / "finished").exists, 20, "its own end")
+
+
+@pytest.mark.parametrize("kind", ["real", "fake"])
+def test_a_click_as_a_unit(jmap, ann, start_sync, session, tmp_path, kind):
+    """What it leaves behind lives on, too; a unit of its own, among the user's apps."""
+    manager = real_manager(session) if kind == "real" else fake_manager(session)
+    desktop = Desktop(session)
+    try:
+        script, left = tmp_path / "clicked", tmp_path / "left"
+        (tmp_path / "held").touch()
+        script.write_text(f"#!/bin/sh\n(while [ -e {tmp_path}/held ]; do sleep 0.02; done; touch {left}) &\necho $PPID >{tmp_path}/parent\n")
+        script.chmod(0o700)
+        sync = start_sync(env={**session.env, "HOME": str(tmp_path)}, on_click=str(script))
+        sync.wait_log("systemd's user manager is here")
+        sync.run()
+        deliver(jmap, ann, "click me")
+        sync.run()
+        desktop.act(desktop.wait("click me")[0])
+        parent = tmp_path / "parent"
+        wait_until(lambda: parent.exists() and parent.read_text(), 20, "the run")
+        assert int(parent.read_text()) != sync.child.pid
+        sync.finish()
+        assert "command work-click" not in sync.log() and "it runs as a child" not in sync.log()
+        if kind == "fake":
+            (request,) = manager.requests("start")
+            assert request["name"].startswith("bellwire-command-work-click-")
+            wanted = {"Slice": "app.slice", "ExitType": "cgroup"}
+            assert wanted.items() <= request["properties"].items() and "RuntimeMaxUSec" not in request["properties"]
+        (tmp_path / "held").unlink()
+        wait_until(left.exists, 20, "what it left behind")
+    finally:
+        desktop.process.kill()
+        manager.finish()
 
 
 def test_an_id_is_no_option(jmap, ann, start, desktop, tmp_path):
