@@ -29,6 +29,8 @@ Shows what the distributor does, sends and receives Web Push messages.")
 set(CPACK_DEBIAN_RELAY_PACKAGE_DEPENDS "libwebsockets-evlib-ev, ca-certificates")
 set(CPACK_DEBIAN_DISTRIBUTOR_PACKAGE_DEPENDS "libwebsockets-evlib-ev, ca-certificates")
 set(CPACK_DEBIAN_DISTRIBUTOR_PACKAGE_RECOMMENDS "bellwire, default-dbus-session-bus | dbus-session-bus")
+# What a click on a notice of mail opens a URL with.
+set(CPACK_DEBIAN_DISTRIBUTOR_PACKAGE_SUGGESTS "xdg-utils | libglib2.0-bin")
 set(CPACK_DEBIAN_TOOL_PACKAGE_DEPENDS "libwebsockets-evlib-ev, ca-certificates")
 set(CPACK_DEBIAN_RELAY_PACKAGE_RECOMMENDS bellwire)
 
