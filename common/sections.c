@@ -25,8 +25,8 @@ static size_t sections_lines_each(const struct sections *sections) {
 	return sections->kind->program.count + 1;
 }
 
-static void sections_vcomplain(
-	struct sections *sections, int line, const char *format, va_list args) {
+static void __attribute__((format(printf, 3, 0)))
+sections_vcomplain(struct sections *sections, int line, const char *format, va_list args) {
 	sections->failed = true;
 	(void)fprintf(sections->err, line > 0 ? "%s:%d: " : "%s: ", sections->path, line);
 	(void)vfprintf(sections->err, format, args);

@@ -181,11 +181,11 @@ static const struct {
 enum { JMAP_WORDS = sizeof jmap_words / sizeof *jmap_words };
 
 static const char *jmap_line_at(const struct jmap_config *config, size_t i) {
-	return *(char *const *)((const char *)config + jmap_words[i].line);
+	return *(char *const *)(const void *)((const char *)config + jmap_words[i].line);
 }
 
 static char ***jmap_words_at(struct jmap_config *config, size_t i) {
-	return (char ***)((char *)config + jmap_words[i].words);
+	return (char ***)(void *)((char *)config + jmap_words[i].words);
 }
 
 /* ---- one login ---- */

@@ -161,6 +161,7 @@ static int click_launch(struct click_run *run, char *const *words) {
 
 static void click_forget_oldest(struct mail_click *click) {
 	struct click_run *oldest = list_first(&click->runs, struct click_run, link);
+	assert(oldest); /* there are CLICK_RUNS_MAX */
 	hook_command_leave(oldest->command);
 	click_run_free(oldest);
 }

@@ -133,8 +133,8 @@ static void nothing_forges_a_line(void **state) {
 	assert_string_equal(lines[1], "<6>a=\xc3\xa4 \\xff \\x9b2J \"q\" \\\n");
 	assert_string_equal(lines[2], "<6>\\u202e \\u2066 \\u061c \\u2028 \xe2\x80\xa6\n");
 	static const char *const messages[] = {"a=x\n\"},{\x1b\x7f",
-		"a=\xc3\xa4 \xef\xbf\xbd \xc2\x9b"
-		"2J \\",
+		("a=\xc3\xa4 \xef\xbf\xbd \xc2\x9b"
+		 "2J \\"),
 		TURNING};
 	for (size_t i = 0; i < 3; i++) {
 		const char *line = lines[3 + i];

@@ -102,8 +102,8 @@ static void nonsense_by_table(void **state) {
 static void a_bad_vapid_key_is_none(void **state) {
 	(void)state;
 	static const char *const keys[] = {"\"\"", "\"AAAA\"", "7", "\"" KEY "AAAA\"",
-		"\"BAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"
-		"\""};
+		("\"BAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"
+		 "\"")};
 	for (size_t i = 0; i < sizeof keys / sizeof *keys; i++) {
 		char text[512];
 		(void)snprintf(text, sizeof text,
