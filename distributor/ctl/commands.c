@@ -3,8 +3,13 @@
 #include "distributor/ctl/commands.h"
 #include "common/cleanup.h"
 #include "distributor/action/sanitize.h"
+#include <errno.h>
+#include <poll.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <stdio_ext.h>
+#include <string.h>
+#include <unistd.h>
 
 enum { COMMAND_TEXT_MAX = 4096 };
 
@@ -58,8 +63,31 @@ int64_t command_number(const char *text, int64_t max) {
 	return number;
 }
 
+bool command_reader_is_gone(void) {
+	struct pollfd out = {.fd = STDOUT_FILENO, .events = POLLOUT};
+	return poll(&out, 1, 0) > 0 && (out.revents & POLLERR) != 0;
+}
+
+bool command_flush(void) {
+	errno = 0;
+	if (fflush(stdout) == 0 && !ferror(stdout)) {
+		return true;
+	}
+	if (!command_reader_is_gone()) {
+		(void)command_fail("standard output cannot be written%s%s", errno != 0 ? ": " : "",
+			errno != 0 ? strerror(errno) : "");
+		__fpurge(stdout); /* once is enough */
+		clearerr(stdout);
+	}
+	return false;
+}
+
 bool command_print_json(json_t *take_value) {
 	CLEANUP_FREE char *text = take_value ? json_dumps(take_value, JSON_COMPACT) : NULL;
 	json_decref(take_value);
-	return text && printf("%s\n", text) > 0 && fflush(stdout) == 0;
+	if (!text) {
+		(void)command_fail("the result cannot be put into JSON");
+		return false;
+	}
+	return printf("%s\n", text) > 0 && command_flush();
 }

@@ -32,5 +32,9 @@ int command_misused(const char *command, const char *format, ...)
 	__attribute__((format(printf, 2, 3)));
 /* A decimal number up to max; negative when it is none. */
 int64_t command_number(const char *text, int64_t max);
-/* One JSON line on standard output, flushed; false when that failed. */
+/* Has whoever reads standard output enough of it? */
+bool command_reader_is_gone(void);
+/* Is what was printed out of our hands? Else why not is said, unless the reader is gone. */
+bool command_flush(void);
+/* One JSON line on standard output, flushed; false as from command_flush. */
 bool command_print_json(json_t *take_value);

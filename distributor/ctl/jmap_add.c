@@ -116,30 +116,43 @@ static const char *add_value(const char *inside, int argc, char **argv, int *at)
 	return inside ? inside : *at + 1 < argc ? argv[++*at] : NULL;
 }
 
+/* Gives the value to the flag of this name. */
+static int add_take(struct jmap_add *add, const char *name, const char *value) {
+	for (size_t i = 0; i < ADD_FLAGS; i++) {
+		if (strcmp(name, add_flags[i].name) == 0) {
+			if (add_flags[i].set) {
+				return add_flags[i].set(add, value);
+			}
+			memcpy((char *)add + add_flags[i].offset, &value, sizeof value);
+			return COMMAND_OK;
+		}
+	}
+	return add_set(add, name, value);
+}
+
+static bool add_is_flag(const char *name) {
+	bool is_there = false;
+	for (size_t i = 0; i < ADD_FLAGS; i++) {
+		is_there = is_there || strcmp(name, add_flags[i].name) == 0;
+	}
+	return is_there;
+}
+
 static int add_take_flag(struct jmap_add *add, int argc, char **argv, int *at) {
 	const char *word = argv[*at] + 2, *equals = strchr(word, '=');
 	CLEANUP_FREE char *name =
 		equals ? mem_strndup(word, (size_t)(equals - word)) : mem_strdup(word);
 	const char *inside = equals ? equals + 1 : NULL;
-	bool is_bool;
+	bool is_bool = false;
 	if (strcmp(name, "bearer") == 0 && !inside) {
 		return add_set(add, "auth", "bearer");
 	}
-	for (size_t i = 0; i < ADD_FLAGS; i++) {
-		if (strcmp(name, add_flags[i].name) == 0) {
-			const char *value = add_value(inside, argc, argv, at);
-			if (value && add_flags[i].set) {
-				return add_flags[i].set(add, value);
-			}
-			memcpy((char *)add + add_flags[i].offset, &value, sizeof value);
-			return value ? COMMAND_OK : jmap_misused();
-		}
-	}
-	if (!jmap_config_has_key(name, &is_bool)) {
-		return jmap_misused();
+	if (!add_is_flag(name) && !jmap_config_has_key(name, &is_bool)) {
+		return command_misused("jmap", "there is no option --%s", name);
 	}
 	const char *value = is_bool && !inside ? "on" : add_value(inside, argc, argv, at);
-	return value ? add_set(add, name, value) : jmap_misused();
+	return value ? add_take(add, name, value)
+				 : command_misused("jmap", "--%s takes a value, and none follows", name);
 }
 
 static int add_parse(struct jmap_add *add, int argc, char **argv) {
@@ -154,13 +167,16 @@ static int add_parse(struct jmap_add *add, int argc, char **argv) {
 		} else if (argv[i][0] != '-' && !add->where) {
 			add->where = argv[i];
 		} else {
-			result = jmap_misused();
+			result =
+				command_misused("jmap", "\"%s\" is too much behind ADDRESS|SESSION-URL", argv[i]);
 		}
 	}
 	if (result == COMMAND_OK && add->mailboxes) {
 		result = add_set(add, "mailboxes", add->mailboxes);
 	}
-	return result != COMMAND_OK || add->where ? result : jmap_misused();
+	return result != COMMAND_OK || add->where
+			   ? result
+			   : command_misused("jmap", "ADDRESS|SESSION-URL is missing");
 }
 
 /* ---- the section ---- */

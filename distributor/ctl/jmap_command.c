@@ -2,6 +2,7 @@
 /* `bellwire jmap`: finds the subcommand; the small ones are here. */
 #include "common/cleanup.h"
 #include "distributor/alarm.h"
+#include "distributor/ctl/arguments.h"
 #include "distributor/ctl/commands.h"
 #include "distributor/ctl/daemon.h"
 #include "distributor/ctl/jmap_commands.h"
@@ -67,11 +68,6 @@ static const struct {
 	{"remove", jmap_remove_command},
 };
 
-int jmap_misused(void) {
-	(void)fputs(jmap_usage, stderr);
-	return COMMAND_USAGE;
-}
-
 int jmap_command(int argc, char **argv) {
 	for (int i = 1; i < argc; i++) {
 		if (strcmp(argv[i], "--help") == 0 || strcmp(argv[i], "-h") == 0) {
@@ -84,38 +80,35 @@ int jmap_command(int argc, char **argv) {
 			return jmap_subcommands[i].run(argc - 1, argv + 1);
 		}
 	}
-	return jmap_misused();
+	return argc > 1 ? command_misused("jmap", "there is no \"jmap %s\"", argv[1])
+					: command_misused("jmap", "say what to do about mail logins");
 }
 
-/* One name when it is wanted, and --json. */
-static bool jmap_parse(int argc, char **argv, const char **out_name, bool *out_json) {
-	for (int i = 1; i < argc; i++) {
-		if (strcmp(argv[i], "--json") == 0) {
-			*out_json = true;
-		} else if (out_name && !*out_name && argv[i][0] != '-') {
-			*out_name = argv[i];
-		} else {
-			return false;
-		}
-	}
-	return !out_name || *out_name;
+/* out_name NULL: there is none to be named. */
+static bool jmap_read(
+	int argc, char **argv, const char **out_name, bool *out_json, int *out_status) {
+	const struct arguments_flag flags[] = {{"json", .is_given = out_json}, {NULL}};
+	const struct arguments arguments = {.command = "jmap",
+		.usage = jmap_usage,
+		.flags = flags,
+		.words = out_name ? "NAME" : NULL,
+		.least = out_name ? 1 : 0,
+		.most = out_name ? 1 : 0};
+	return arguments_read(&arguments, argc, argv, out_name, out_status);
 }
 
 int jmap_words_parse(int argc, char **argv, struct jmap_words *out_words) {
-	for (int i = 1; i < argc; i++) {
-		if (strcmp(argv[i], "--json") == 0) {
-			out_words->json = true;
-		} else if (strcmp(argv[i], "--config") == 0 && i + 1 < argc) {
-			out_words->path = argv[++i];
-		} else if (strcmp(argv[i], "--state-dir") == 0 && i + 1 < argc) {
-			out_words->state_dir = argv[++i];
-		} else if (argv[i][0] != '-' && !out_words->name) {
-			out_words->name = argv[i];
-		} else {
-			return jmap_misused();
-		}
-	}
-	return out_words->name ? COMMAND_OK : jmap_misused();
+	const struct arguments_flag flags[] = {{"config", .text = &out_words->path},
+		{"state-dir", .text = &out_words->state_dir}, {"json", .is_given = &out_words->json},
+		{NULL}};
+	const struct arguments arguments = {.command = "jmap",
+		.usage = jmap_usage,
+		.flags = flags,
+		.words = "NAME",
+		.least = 1,
+		.most = 1};
+	int status;
+	return arguments_read(&arguments, argc, argv, &out_words->name, &status) ? COMMAND_OK : status;
 }
 
 /* ---- list ---- */
@@ -169,10 +162,11 @@ static int jmap_print_logins(const json_t *logins) {
 int jmap_list_command(int argc, char **argv) {
 	json_t *logins = NULL;
 	bool json = false;
-	if (!jmap_parse(argc, argv, NULL, &json)) {
-		return jmap_misused();
+	int result;
+	if (!jmap_read(argc, argv, NULL, &json, &result)) {
+		return result;
 	}
-	int result = daemon_ask("JmapList", &logins);
+	result = daemon_ask("JmapList", &logins);
 	if (result != COMMAND_OK) {
 		return result;
 	}
@@ -190,10 +184,11 @@ int jmap_test_command(int argc, char **argv) {
 	const char *name = NULL;
 	CLEANUP_FREE char *sentence = NULL;
 	bool json = false, is_good;
-	if (!jmap_parse(argc, argv, &name, &json)) {
-		return jmap_misused();
+	int result;
+	if (!jmap_read(argc, argv, &name, &json, &result)) {
+		return result;
 	}
-	int result = daemon_ask_verdict("JmapTest", name, &is_good, &sentence);
+	result = daemon_ask_verdict("JmapTest", name, &is_good, &sentence);
 	if (result != COMMAND_OK) {
 		return result;
 	}
@@ -210,10 +205,11 @@ int jmap_test_command(int argc, char **argv) {
 static int jmap_pause(int argc, char **argv, int is_paused) {
 	const char *name = NULL;
 	bool json = false;
-	if (!jmap_parse(argc, argv, &name, &json)) {
-		return jmap_misused();
+	int result;
+	if (!jmap_read(argc, argv, &name, &json, &result)) {
+		return result;
 	}
-	int result = daemon_tell("JmapPause", "sb", name, is_paused);
+	result = daemon_tell("JmapPause", "sb", name, is_paused);
 	if (result != COMMAND_OK) {
 		return result;
 	}

@@ -19,8 +19,5 @@ struct jmap_words {
 	const char *name, *path, *state_dir;
 	bool json;
 };
-/* COMMAND_OK, or COMMAND_USAGE with the help. */
+/* COMMAND_OK, or the status to end with. */
 int jmap_words_parse(int argc, char **argv, struct jmap_words *out_words);
-
-/* The help of all of them, on standard error; COMMAND_USAGE. */
-int jmap_misused(void);

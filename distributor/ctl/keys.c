@@ -7,6 +7,7 @@
 #include "common/mem.h"
 #include "common/webpush.h"
 #include "distributor/config.h"
+#include "distributor/ctl/arguments.h"
 #include "distributor/ctl/commands.h"
 #include "distributor/ctl/daemon.h"
 #include "distributor/state.h"
@@ -76,36 +77,49 @@ static int keys_print(const json_t *state, const json_t *registration) {
 static int keys_run(const char *name, const char *dir) {
 	json_t *state = state_peek(dir);
 	if (!state) {
-		return command_fail("%s has no readable state of a distributor", dir);
+		return command_fail(
+			"there is no readable state of a distributor in %s; start it, or give its "
+			"directory with --state-dir",
+			dir);
 	}
 	const json_t *registration = keys_find(state, name);
-	int result = registration
-					 ? keys_print(state, registration)
-					 : command_fail("there is no hook or registration of yours named %s", name);
+	int result =
+		registration
+			? keys_print(state, registration)
+			: command_fail(
+				  "there is no hook or registration of yours named %s; see: bellwire apps", name);
 	json_decref(state);
 	return result;
 }
 
+/* Where the distributor keeps it: as its settings say. Fresh; NULL when that was explained. */
+static char *keys_state_dir_dup(char **argv) {
+	char **rest;
+	size_t rest_count;
+	struct config config = {0};
+	enum settings_action action;
+	char *dir = NULL;
+	if (settings_load(config_program(), 1, argv, &config, &action, &rest, &rest_count, stderr) ==
+		0) {
+		dir = config.state_dir ? mem_strdup(config.state_dir) : config_default_state_dir();
+		if (!dir) {
+			(void)command_fail("HOME is not set; give the directory with --state-dir");
+		}
+	}
+	settings_free(config_program(), &config);
+	return dir;
+}
+
 int keys_command(int argc, char **argv) {
-	const char *name = NULL, *dir = NULL;
-	for (int i = 1; i < argc; i++) {
-		if (strcmp(argv[i], "--help") == 0 || strcmp(argv[i], "-h") == 0) {
-			(void)fputs(keys_usage, stdout);
-			return COMMAND_OK;
-		}
-		if (strcmp(argv[i], "--state-dir") == 0 && i + 1 < argc) {
-			dir = argv[++i];
-		} else if (argv[i][0] != '-' && !name) {
-			name = argv[i];
-		} else if (strcmp(argv[i], "--json") != 0) { /* it is JSON anyway */
-			(void)fputs(keys_usage, stderr);
-			return COMMAND_USAGE;
-		}
+	const char *name, *dir = NULL;
+	const struct arguments_flag flags[] = {
+		{"state-dir", .text = &dir}, {.name = "json"}, {NULL}}; /* it is JSON anyway */
+	const struct arguments arguments = {
+		.usage = keys_usage, .flags = flags, .words = "NAME", .least = 1, .most = 1};
+	int result;
+	if (!arguments_read(&arguments, argc, argv, &name, &result)) {
+		return result;
 	}
-	CLEANUP_FREE char *usual = dir ? NULL : config_default_state_dir();
-	if (!name || (!dir && !usual)) {
-		(void)fputs(keys_usage, stderr);
-		return COMMAND_USAGE;
-	}
-	return keys_run(name, dir ? dir : usual);
+	CLEANUP_FREE char *usual = dir ? NULL : keys_state_dir_dup(argv);
+	return dir || usual ? keys_run(name, dir ? dir : usual) : COMMAND_FAILED;
 }

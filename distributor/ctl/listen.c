@@ -6,13 +6,13 @@
 #include "common/json.h"
 #include "common/mem.h"
 #include "common/webpush.h"
+#include "distributor/ctl/arguments.h"
 #include "distributor/ctl/commands.h"
 #include "distributor/ctl/listen_state.h"
 #include "distributor/ctl/take.h"
 #include "distributor/link/websocket.h"
 #include <errno.h>
 #include <ev.h>
-#include <getopt.h>
 #include <inttypes.h>
 #include <poll.h>
 #include <stdarg.h>
@@ -551,100 +551,57 @@ static int listen_run(struct listen *listen) {
 	return listen->status;
 }
 
-/* 0 to go on, else the status to end with; -1 for an unknown flag. */
-static int listen_set(struct listen_options *options, int flag) {
-	switch (flag) {
-	case 'r':
-		options->relay = optarg;
-		return 0;
-	case 's':
-		options->state = optarg;
-		return 0;
-	case 'v':
-		options->vapid_key = optarg;
-		return 0;
-	case 'c':
-		options->ca = optarg;
-		return 0;
-	case 'n':
-		options->count = command_number(optarg, INT64_MAX / 16);
-		return options->count > 0 ? 0 : command_misused("listen", "--count takes 1 or more");
-	case 'S':
-		options->no_state = true;
-		return 0;
-	case 'A':
-		options->no_ack = true;
-		return 0;
-	case 'R':
-		options->raw = true;
-		return 0;
-	case 'k':
-		options->insecure = true;
-		return 0;
-	default:
-		return -1;
+/* The first of them that is of no use without --relay; NULL when there is none. */
+static const char *listen_find_odd(const struct listen_options *options) {
+	const struct {
+		const char *name;
+		bool is_given;
+	} flags[] = {{"state", options->state}, {"no-state", options->no_state},
+		{"vapid-key", options->vapid_key}, {"no-ack", options->no_ack}, {"raw", options->raw},
+		{"ca", options->ca}, {"insecure", options->insecure}};
+	for (size_t i = 0; i < sizeof flags / sizeof *flags; i++) {
+		if (flags[i].is_given) {
+			return flags[i].name;
+		}
 	}
+	return NULL;
 }
 
-static int listen_parse(int argc, char **argv, struct listen_options *options) {
-	static const struct option flags[] = {{"relay", required_argument, NULL, 'r'},
-		{"state", required_argument, NULL, 's'}, {"vapid-key", required_argument, NULL, 'v'},
-		{"ca", required_argument, NULL, 'c'}, {"count", required_argument, NULL, 'n'},
-		{"no-state", no_argument, NULL, 'S'}, {"no-ack", no_argument, NULL, 'A'},
-		{"raw", no_argument, NULL, 'R'}, {"insecure", no_argument, NULL, 'k'},
-		{"json", no_argument, NULL, 'j'}, {"help", no_argument, NULL, 'h'}, {NULL, 0, NULL, 0}};
-	for (int flag; (flag = getopt_long(argc, argv, "h", flags, NULL)) != -1;) {
-		int result = flag == 'j' ? 0 : listen_set(options, flag); /* it is JSON anyway */
-		if (result < 0 && flag != 'h') {
-			(void)fputs(listen_usage, stderr);
-			return COMMAND_USAGE;
-		}
-		if (result != 0) {
-			return result;
-		}
+static int listen_check(struct listen_options *options, const char *count) {
+	uint8_t point[P256_POINT_BYTES];
+	size_t bytes = 0;
+	struct url relay;
+	const char *odd = options->relay ? NULL : listen_find_odd(options);
+	options->count = count ? command_number(count, INT64_MAX / 16) : 0;
+	if (count && options->count <= 0) {
+		return command_misused("listen", "--count takes 1 or more");
 	}
-	options->name = optind < argc ? argv[optind] : NULL;
-	bool is_own = options->relay != NULL; /* else the distributor's */
-	bool is_odd = is_own ? optind < argc
-						 : optind + 1 < argc || options->state || options->vapid_key ||
-							   options->ca || options->no_state || options->no_ack ||
-							   options->raw || options->insecure;
-	if (is_odd) {
-		(void)fputs(listen_usage, stderr);
-		return COMMAND_USAGE;
+	if (odd) {
+		return command_misused("listen", "--%s goes with --relay only", odd);
+	}
+	if (options->relay && options->name) {
+		return command_misused(
+			"listen", "with --relay there is no NAME, such as \"%s\"", options->name);
+	}
+	if (options->relay && !url_parse(slice_of(options->relay), &relay)) {
+		return command_misused("listen", "--relay takes a ws, wss, http or https URL");
+	}
+	if (options->vapid_key &&
+		(!base64url_decode_lenient(slice_of(options->vapid_key), point, sizeof point, &bytes) ||
+			bytes != sizeof point || !p256_point_is_valid(point))) {
+		return command_misused("listen", "--vapid-key takes a P-256 public key in base64url");
+	}
+	if (options->state && options->no_state) {
+		return command_misused("listen", "--state and --no-state exclude each other");
 	}
 	return COMMAND_OK;
 }
 
-int listen_command(int argc, char **argv) {
-	struct listen_options options = {0};
-	int result = listen_parse(argc, argv, &options);
-	if (result < 0) {
-		(void)fputs(listen_usage, stdout);
-		return COMMAND_OK;
-	}
-	uint8_t point[P256_POINT_BYTES];
-	size_t bytes = 0;
+static int listen_to_relay(const struct listen_options *options) {
 	struct url relay;
-	if (result != COMMAND_OK) {
-		return result;
-	}
-	if (!options.relay) {
-		return take_run(options.name, options.count);
-	}
-	if (!url_parse(slice_of(options.relay), &relay)) {
-		return command_misused("listen", "--relay takes a ws, wss, http or https URL");
-	}
-	if (options.vapid_key &&
-		(!base64url_decode_lenient(slice_of(options.vapid_key), point, sizeof point, &bytes) ||
-			bytes != sizeof point || !p256_point_is_valid(point))) {
-		return command_misused("listen", "--vapid-key takes a P-256 public key in base64url");
-	}
-	if (options.state && options.no_state) {
-		return command_misused("listen", "--state and --no-state exclude each other");
-	}
-	struct listen listen = {.options = &options};
-	result = listen_open_state(&listen, &relay);
+	struct listen listen = {.options = options};
+	(void)url_parse(slice_of(options->relay), &relay); /* as before */
+	int result = listen_open_state(&listen, &relay);
 	if (result != COMMAND_OK) {
 		return result;
 	}
@@ -656,4 +613,26 @@ int listen_command(int argc, char **argv) {
 	free(listen.retired);
 	listen_state_close(&listen.state);
 	return result;
+}
+
+int listen_command(int argc, char **argv) {
+	struct listen_options options = {0};
+	const char *count = NULL;
+	const struct arguments_flag flags[] = {{"relay", .text = &options.relay},
+		{"state", .text = &options.state}, {"vapid-key", .text = &options.vapid_key},
+		{"ca", .text = &options.ca}, {"count", .text = &count},
+		{"no-state", .is_given = &options.no_state}, {"no-ack", .is_given = &options.no_ack},
+		{"raw", .is_given = &options.raw}, {"insecure", .is_given = &options.insecure},
+		{.name = "json"}, {NULL}};
+	const struct arguments arguments = {
+		.usage = listen_usage, .flags = flags, .words = "NAME", .most = 1};
+	int result;
+	if (!arguments_read(&arguments, argc, argv, &options.name, &result)) {
+		return result;
+	}
+	result = listen_check(&options, count);
+	if (result != COMMAND_OK) {
+		return result;
+	}
+	return options.relay ? listen_to_relay(&options) : take_run(options.name, options.count);
 }

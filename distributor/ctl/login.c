@@ -6,13 +6,13 @@
 #include "common/settings_parse.h"
 #include "common/url.h"
 #include "distributor/config.h"
+#include "distributor/ctl/arguments.h"
 #include "distributor/ctl/commands.h"
 #include "distributor/ctl/config_edit.h"
 #include "distributor/ctl/daemon.h"
 #include "distributor/ctl/daemon_service.h"
 #include "distributor/ctl/login_check.h"
 #include <errno.h>
-#include <getopt.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -131,49 +131,6 @@ static int login_apply(const struct login *login) {
 	return result;
 }
 
-/* 0 to go on, else the status to end with; -1 for help. */
-static int login_parse(int argc, char **argv, struct login *login) {
-	static const struct option flags[] = {{"config", required_argument, NULL, 'f'},
-		{"ca", required_argument, NULL, 'c'}, {"insecure", no_argument, NULL, 'k'},
-		{"no-check", no_argument, NULL, 'C'}, {"no-start", no_argument, NULL, 'S'},
-		{"json", no_argument, NULL, 'j'}, {"help", no_argument, NULL, 'h'}, {NULL, 0, NULL, 0}};
-	for (int flag; (flag = getopt_long(argc, argv, "h", flags, NULL)) != -1;) {
-		switch (flag) {
-		case 'f':
-			free(login->path);
-			login->path = mem_strdup(optarg);
-			break;
-		case 'c':
-			login->ca = optarg;
-			break;
-		case 'k':
-			login->insecure = true;
-			break;
-		case 'C':
-			login->no_check = true;
-			break;
-		case 'S':
-			login->no_start = true;
-			break;
-		case 'j':
-			login->json = true;
-			break;
-		case 'h':
-			(void)fputs(login_usage, stdout);
-			return -1;
-		default:
-			(void)fputs(login_usage, stderr);
-			return COMMAND_USAGE;
-		}
-	}
-	login->url = optind < argc ? argv[optind] : NULL;
-	if (argc != optind + 1) {
-		(void)fputs(login_usage, stderr);
-		return COMMAND_USAGE;
-	}
-	return COMMAND_OK;
-}
-
 static int login_go(struct login *login) {
 	struct url url;
 	if (!url_parse(slice_of(login->url), &url)) {
@@ -196,10 +153,18 @@ static int login_go(struct login *login) {
 
 int login_command(int argc, char **argv) {
 	struct login login = {0};
-	int result = login_parse(argc, argv, &login);
-	if (result == COMMAND_OK) {
-		result = login_go(&login);
+	const char *path = NULL;
+	const struct arguments_flag flags[] = {{"config", .text = &path}, {"ca", .text = &login.ca},
+		{"insecure", .is_given = &login.insecure}, {"no-check", .is_given = &login.no_check},
+		{"no-start", .is_given = &login.no_start}, {"json", .is_given = &login.json}, {NULL}};
+	const struct arguments arguments = {
+		.usage = login_usage, .flags = flags, .words = "URL", .least = 1, .most = 1};
+	int result;
+	if (!arguments_read(&arguments, argc, argv, &login.url, &result)) {
+		return result;
 	}
+	login.path = path ? mem_strdup(path) : NULL;
+	result = login_go(&login);
 	login_finish(&login);
-	return result < 0 ? COMMAND_OK : result;
+	return result;
 }

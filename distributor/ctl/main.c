@@ -42,9 +42,16 @@ static void main_usage(FILE *out) {
 		out);
 }
 
-int main(int argc, char **argv) {
-	/* A closed pipe or socket is an error of write(), not our end. */
-	(void)signal(SIGPIPE, SIG_IGN);
+/* What was printed may still be lost: on a full disk it is a failure, and not when the reader has
+ * enough. */
+static int main_end(int status) {
+	if (command_flush() || status == COMMAND_USAGE) {
+		return status;
+	}
+	return command_reader_is_gone() ? COMMAND_OK : COMMAND_FAILED;
+}
+
+static int main_run(int argc, char **argv) {
 	if (argc < 2) {
 		main_usage(stderr);
 		return COMMAND_USAGE;
@@ -63,7 +70,12 @@ int main(int argc, char **argv) {
 			return commands[i].run(argc - 1, argv + 1);
 		}
 	}
-	(void)fprintf(stderr, "bellwire: there is no command \"%s\"\n\n", argv[1]);
-	main_usage(stderr);
+	(void)fprintf(stderr, "bellwire: there is no command \"%s\"\nSee: bellwire --help\n", argv[1]);
 	return COMMAND_USAGE;
+}
+
+int main(int argc, char **argv) {
+	/* A closed pipe or socket is an error of write(), not our end. */
+	(void)signal(SIGPIPE, SIG_IGN);
+	return main_end(main_run(argc, argv));
 }

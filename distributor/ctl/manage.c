@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* `bellwire register`, `unregister`, `block`, `unblock`, `pause`, `resume`, `reconnect`, `move`. */
 #include "common/cleanup.h"
+#include "distributor/ctl/arguments.h"
 #include "distributor/ctl/commands.h"
 #include "distributor/ctl/daemon.h"
 #include <stdio.h>
@@ -24,6 +25,8 @@ static const char manage_usage[] =
 	"  --json   print the result as JSON\n";
 
 enum manage_word { MANAGE_NONE, MANAGE_URL, MANAGE_REGISTRATION };
+static const char *const manage_word_names[] = {
+	[MANAGE_NONE] = NULL, [MANAGE_URL] = "URL", [MANAGE_REGISTRATION] = "NAME|NUMBER"};
 static const struct manage_command {
 	const char *name, *method;
 	enum manage_word word; /* the one argument, handed to the method */
@@ -41,59 +44,33 @@ static const struct manage_command {
 	{"unblock", "Block", MANAGE_REGISTRATION, 0, "unblocked", "unblocked"},
 };
 
-struct manage_options {
-	const char *word, *vapid_key; /* word: the one argument */
-	bool json;
-};
-
-/* 0 to go on; else the exit status plus one. */
-static int manage_parse(int argc, char **argv, bool wants_word, struct manage_options *options) {
-	for (int i = 1; i < argc; i++) {
-		if (strcmp(argv[i], "--help") == 0 || strcmp(argv[i], "-h") == 0) {
-			(void)fputs(manage_usage, stdout);
-			return 1 + COMMAND_OK;
-		}
-		if (strcmp(argv[i], "--json") == 0) {
-			options->json = true;
-		} else if (strcmp(argv[i], "--vapid-key") == 0 && i + 1 < argc &&
-				   strcmp(argv[0], "register") == 0) {
-			options->vapid_key = argv[++i];
-		} else if (argv[i][0] != '-' && wants_word && !options->word) {
-			options->word = argv[i];
-		} else {
-			(void)fputs(manage_usage, stderr);
-			return 1 + COMMAND_USAGE;
-		}
-	}
-	if (wants_word && !options->word) {
-		(void)fputs(manage_usage, stderr);
-		return 1 + COMMAND_USAGE;
-	}
-	return 0;
-}
-
 int register_command(int argc, char **argv) {
 	CLEANUP(sd_bus_flush_close_unrefp) sd_bus *bus = NULL;
 	CLEANUP(sd_bus_message_unrefp) sd_bus_message *reply = NULL;
-	struct manage_options options = {0};
-	int result = manage_parse(argc, argv, true, &options);
-	if (result > 0) {
-		return result - 1;
+	const char *name, *vapid_key = NULL;
+	const struct arguments_flag flags[] = {
+		{"vapid-key", .text = &vapid_key}, {.name = "json"}, {NULL}};
+	const struct arguments arguments = {
+		.usage = manage_usage, .flags = flags, .words = "NAME", .least = 1, .most = 1};
+	int result;
+	if (!arguments_read(&arguments, argc, argv, &name, &result)) {
+		return result;
 	}
 	result = daemon_open(&bus);
 	if (result != COMMAND_OK) {
 		return result;
 	}
-	result = options.vapid_key ? daemon_call(bus, "Register", &reply, "sa{sv}", options.word, 1,
-									 "vapid", "s", options.vapid_key)
-							   : daemon_call(bus, "Register", &reply, "sa{sv}", options.word, 0);
+	result = vapid_key
+				 ? daemon_call(bus, "Register", &reply, "sa{sv}", name, 1, "vapid", "s", vapid_key)
+				 : daemon_call(bus, "Register", &reply, "sa{sv}", name, 0);
 	if (result != COMMAND_OK) {
 		return result;
 	}
 	json_t *answer = daemon_read_dict(reply);
-	return answer && command_print_json(answer)
-			   ? COMMAND_OK
-			   : command_fail("the distributor's answer makes no sense");
+	if (!answer) {
+		return command_fail("the distributor's answer makes no sense");
+	}
+	return command_print_json(answer) ? COMMAND_OK : COMMAND_FAILED;
 }
 
 /* The number of a registration by its number or its name; negative when there is none or several.
@@ -144,19 +121,27 @@ static int manage_tell(const struct manage_command *command, const char *word) {
 
 int manage_command(int argc, char **argv) {
 	const struct manage_command *command = manage_commands;
-	struct manage_options options = {0};
+	const char *word = NULL;
+	bool json = false;
+	const struct arguments_flag flags[] = {{"json", .is_given = &json}, {NULL}};
+	int result;
 	while (strcmp(command->name, argv[0]) != 0) {
 		command++; /* main.c names no other */
 	}
-	int result = manage_parse(argc, argv, command->word != MANAGE_NONE, &options);
-	if (result > 0) {
-		return result - 1;
+	size_t count = command->word != MANAGE_NONE;
+	const struct arguments arguments = {.usage = manage_usage,
+		.flags = flags,
+		.words = manage_word_names[command->word],
+		.least = count,
+		.most = count};
+	if (!arguments_read(&arguments, argc, argv, &word, &result)) {
+		return result;
 	}
-	result = manage_tell(command, options.word);
+	result = manage_tell(command, word);
 	if (result != COMMAND_OK) {
 		return result;
 	}
-	if (options.json) {
+	if (json) {
 		return command_print_json(json_pack("{s:b}", command->key, 1)) ? COMMAND_OK
 																	   : COMMAND_FAILED;
 	}

@@ -7,16 +7,22 @@
 #include "common/json.h"
 #include "common/mem.h"
 #include "common/webpush.h"
+#include "distributor/ctl/arguments.h"
 #include "distributor/ctl/commands.h"
 #include "distributor/ctl/http_client.h"
 #include "distributor/ctl/vapid_key.h"
 #include <errno.h>
-#include <getopt.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <time.h>
 
-enum { SEND_LINE_MAX = 65536, SEND_TTL_SEC = 86400, SEND_TTL_MAX = INT32_MAX, SEND_TOPIC_MAX = 32 };
+enum {
+	SEND_LINE_MAX = 65536,
+	SEND_TTL_SEC = 86400,
+	SEND_TTL_MAX = INT32_MAX,
+	SEND_TOPIC_MAX = 32,
+	SEND_PAD_MAX = WEBPUSH_MAX_BODY_BYTES - WEBPUSH_OVERHEAD_BYTES,
+};
 
 static const char send_usage[] =
 	"usage: bellwire send URL|- [OPTION...]\n"
@@ -59,51 +65,20 @@ struct send_job {
 	char *headers;
 };
 
-/* Takes one word to the place of a flag; false for an unknown one. */
-static bool send_set(struct send_options *options, int flag) {
-	const char **const places[] = {['m'] = &options->message,
-		['f'] = &options->file,
-		['p'] = &options->p256dh,
-		['a'] = &options->auth,
-		['v'] = &options->vapid,
-		['s'] = &options->subject,
-		['u'] = &options->urgency,
-		['t'] = &options->topic,
-		['c'] = &options->ca};
-	switch (flag) {
-	case 'T':
-		options->ttl_sec = command_number(optarg, SEND_TTL_MAX);
-		return true;
-	case 'P':
-		options->pad = command_number(optarg, WEBPUSH_MAX_BODY_BYTES - WEBPUSH_OVERHEAD_BYTES);
-		return true;
-	case 'k':
-		options->insecure = true;
-		return true;
-	case 'j':
-		options->json = true;
-		return true;
-	default:
-		if (flag <= 0 || (size_t)flag >= sizeof places / sizeof *places || !places[flag]) {
-			return false;
-		}
-		*places[flag] = optarg;
-		return true;
-	}
-}
-
 static bool send_topic_is_good(const char *topic) {
 	size_t len = strspn(topic, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_");
 	return len > 0 && len <= SEND_TOPIC_MAX && topic[len] == '\0';
 }
 
-static int send_check(const struct send_options *options) {
+static int send_check(struct send_options *options, const char *ttl, const char *pad) {
 	enum urgency urgency;
+	options->ttl_sec = ttl ? command_number(ttl, SEND_TTL_MAX) : SEND_TTL_SEC;
+	options->pad = pad ? command_number(pad, SEND_PAD_MAX) : 0;
 	if (options->ttl_sec < 0) {
 		return command_misused("send", "--ttl takes seconds, 0 to %d", SEND_TTL_MAX);
 	}
 	if (options->pad < 0) {
-		return command_misused("send", "--pad takes a number of bytes");
+		return command_misused("send", "--pad takes a number of bytes, %d at most", SEND_PAD_MAX);
 	}
 	if (options->urgency && !urgency_parse(slice_of(options->urgency), &urgency)) {
 		return command_misused("send", "--urgency is very-low, low, normal or high");
@@ -390,31 +365,22 @@ static int send_run(const struct send_options *options, struct send_job *job) {
 }
 
 int send_command(int argc, char **argv) {
-	static const struct option flags[] = {{"message", required_argument, NULL, 'm'},
-		{"file", required_argument, NULL, 'f'}, {"p256dh", required_argument, NULL, 'p'},
-		{"auth", required_argument, NULL, 'a'}, {"pad", required_argument, NULL, 'P'},
-		{"vapid", required_argument, NULL, 'v'}, {"subject", required_argument, NULL, 's'},
-		{"ttl", required_argument, NULL, 'T'}, {"urgency", required_argument, NULL, 'u'},
-		{"topic", required_argument, NULL, 't'}, {"ca", required_argument, NULL, 'c'},
-		{"insecure", no_argument, NULL, 'k'}, {"json", no_argument, NULL, 'j'},
-		{"help", no_argument, NULL, 'h'}, {NULL, 0, NULL, 0}};
-	struct send_options options = {.ttl_sec = SEND_TTL_SEC};
-	for (int flag; (flag = getopt_long(argc, argv, "h", flags, NULL)) != -1;) {
-		if (flag == 'h') {
-			(void)fputs(send_usage, stdout);
-			return COMMAND_OK;
-		}
-		if (!send_set(&options, flag)) {
-			(void)fputs(send_usage, stderr);
-			return COMMAND_USAGE;
-		}
+	struct send_options options = {0};
+	const char *ttl = NULL, *pad = NULL;
+	const struct arguments_flag flags[] = {{"message", .text = &options.message},
+		{"file", .text = &options.file}, {"p256dh", .text = &options.p256dh},
+		{"auth", .text = &options.auth}, {"pad", .text = &pad}, {"vapid", .text = &options.vapid},
+		{"subject", .text = &options.subject}, {"ttl", .text = &ttl},
+		{"urgency", .text = &options.urgency}, {"topic", .text = &options.topic},
+		{"ca", .text = &options.ca}, {"insecure", .is_given = &options.insecure},
+		{"json", .is_given = &options.json}, {NULL}};
+	const struct arguments arguments = {
+		.usage = send_usage, .flags = flags, .words = "URL|-", .least = 1, .most = 1};
+	int result;
+	if (!arguments_read(&arguments, argc, argv, &options.target, &result)) {
+		return result;
 	}
-	if (argc - optind != 1) {
-		(void)fputs(send_usage, stderr);
-		return COMMAND_USAGE;
-	}
-	options.target = argv[optind];
-	int result = send_check(&options);
+	result = send_check(&options, ttl, pad);
 	if (result != COMMAND_OK) {
 		return result;
 	}

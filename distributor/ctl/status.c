@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* `bellwire status`, `apps` and `log`: what the daemon tells about itself. */
+#include "distributor/ctl/arguments.h"
 #include "distributor/ctl/commands.h"
 #include "distributor/ctl/daemon.h"
 #include "distributor/ctl/readable.h"
@@ -15,22 +16,6 @@ static const char status_usage[] =
 	"       bellwire log [--json]      the last events, oldest first\n"
 	"\n"
 	"Exit status of status: 0 when connected, 3 when not, 1 when the distributor does not run.\n";
-
-/* --json alone is known. 0 to go on; else the exit status plus one. */
-static int status_parse(int argc, char **argv, bool *out_json) {
-	for (int i = 1; i < argc; i++) {
-		if (strcmp(argv[i], "--json") == 0) {
-			*out_json = true;
-		} else if (strcmp(argv[i], "--help") == 0 || strcmp(argv[i], "-h") == 0) {
-			(void)fputs(status_usage, stdout);
-			return 1 + COMMAND_OK;
-		} else {
-			(void)fputs(status_usage, stderr);
-			return 1 + COMMAND_USAGE;
-		}
-	}
-	return 0;
-}
 
 /* When it is tried next, to be put behind the state. */
 static void status_print_next(const json_t *status) {
@@ -229,13 +214,15 @@ static const struct status_command {
 int status_command(int argc, char **argv) {
 	const struct status_command *command = status_commands;
 	bool json = false;
+	const struct arguments_flag flags[] = {{"json", .is_given = &json}, {NULL}};
+	const struct arguments arguments = {.usage = status_usage, .flags = flags};
 	json_t *answer = NULL;
+	int result;
 	while (strcmp(command->name, argv[0]) != 0) {
 		command++; /* main.c names no other */
 	}
-	int result = status_parse(argc, argv, &json);
-	if (result > 0) {
-		return result - 1;
+	if (!arguments_read(&arguments, argc, argv, NULL, &result)) {
+		return result;
 	}
 	result = daemon_ask(command->method, &answer);
 	if (result == COMMAND_OK) {

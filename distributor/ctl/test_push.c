@@ -9,11 +9,11 @@
 #include "common/webpush.h"
 #include "distributor/alarm.h"
 #include "distributor/bus/unifiedpush.h"
+#include "distributor/ctl/arguments.h"
 #include "distributor/ctl/commands.h"
 #include "distributor/ctl/daemon.h"
 #include "distributor/ctl/http_client.h"
 #include <errno.h>
-#include <getopt.h>
 #include <openssl/rand.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -266,35 +266,11 @@ static int test_run(const struct test_options *options) {
 }
 
 int test_command(int argc, char **argv) {
-	static const struct option flags[] = {{"distributor", required_argument, NULL, 'd'},
-		{"ca", required_argument, NULL, 'c'}, {"insecure", no_argument, NULL, 'k'},
-		{"json", no_argument, NULL, 'j'}, {"help", no_argument, NULL, 'h'}, {NULL, 0, NULL, 0}};
 	struct test_options options = {.distributor = UNIFIEDPUSH_NAME};
-	for (int flag; (flag = getopt_long(argc, argv, "h", flags, NULL)) != -1;) {
-		switch (flag) {
-		case 'd':
-			options.distributor = optarg;
-			break;
-		case 'c':
-			options.ca = optarg;
-			break;
-		case 'k':
-			options.insecure = true;
-			break;
-		case 'j':
-			options.json = true;
-			break;
-		case 'h':
-			(void)fputs(test_usage, stdout);
-			return COMMAND_OK;
-		default:
-			(void)fputs(test_usage, stderr);
-			return COMMAND_USAGE;
-		}
-	}
-	if (optind != argc) {
-		(void)fputs(test_usage, stderr);
-		return COMMAND_USAGE;
-	}
-	return test_run(&options);
+	const struct arguments_flag flags[] = {{"distributor", .text = &options.distributor},
+		{"ca", .text = &options.ca}, {"insecure", .is_given = &options.insecure},
+		{"json", .is_given = &options.json}, {NULL}};
+	const struct arguments arguments = {.usage = test_usage, .flags = flags};
+	int result;
+	return arguments_read(&arguments, argc, argv, NULL, &result) ? test_run(&options) : result;
 }

@@ -3,10 +3,9 @@
 #include "common/cleanup.h"
 #include "common/file.h"
 #include "common/mem.h"
+#include "distributor/ctl/arguments.h"
 #include "distributor/ctl/commands.h"
 #include "distributor/ctl/vapid_key.h"
-#include <errno.h>
-#include <getopt.h>
 #include <stdio.h>
 #include <sys/stat.h>
 
@@ -21,7 +20,7 @@ static const char vapid_usage[] =
 	"The public key is what listen --vapid-key takes; the file is what send --vapid takes.\n";
 
 struct vapid_options {
-	const char *out, *action, *file;
+	const char *out, *file;
 	bool json;
 };
 
@@ -78,39 +77,26 @@ static int vapid_show(const struct vapid_options *options) {
 }
 
 int vapid_command(int argc, char **argv) {
-	static const struct option flags[] = {{"out", required_argument, NULL, 'o'},
-		{"json", no_argument, NULL, 'j'}, {"help", no_argument, NULL, 'h'}, {NULL, 0, NULL, 0}};
 	struct vapid_options options = {0};
-	for (int flag; (flag = getopt_long(argc, argv, "h", flags, NULL)) != -1;) {
-		switch (flag) {
-		case 'o':
-			options.out = optarg;
-			break;
-		case 'j':
-			options.json = true;
-			break;
-		case 'h':
-			(void)fputs(vapid_usage, stdout);
-			return COMMAND_OK;
-		default:
-			(void)fputs(vapid_usage, stderr);
-			return COMMAND_USAGE;
-		}
-	}
-	int words = argc - optind;
-	options.action = words > 0 ? argv[optind] : "";
-	options.file = words > 1 ? argv[optind + 1] : NULL;
+	const struct arguments_flag flags[] = {
+		{"out", .text = &options.out}, {"json", .is_given = &options.json}, {NULL}};
+	const struct arguments arguments = {
+		.usage = vapid_usage, .flags = flags, .words = "new or show FILE", .least = 1, .most = 2};
+	const char *words[2];
 	int result;
-	if (strcmp(options.action, "new") == 0 && words == 1) {
-		result = vapid_new(&options);
-	} else if (strcmp(options.action, "show") == 0 && words == 2 && !options.out) {
-		result = vapid_show(&options);
-	} else {
-		(void)fputs(vapid_usage, stderr);
-		return COMMAND_USAGE;
+	if (!arguments_read(&arguments, argc, argv, words, &result)) {
+		return result;
 	}
-	if (fflush(stdout) != 0 && result == COMMAND_OK) {
-		result = command_fail("standard output: %s", strerror(errno));
+	options.file = words[1];
+	if (strcmp(words[0], "new") == 0) {
+		return options.file ? command_misused("vapid", "new takes --out FILE")
+							: vapid_new(&options);
 	}
-	return result;
+	if (strcmp(words[0], "show") != 0) {
+		return command_misused("vapid", "what is \"%s\"? There are new and show", words[0]);
+	}
+	if (!options.file || options.out) {
+		return command_misused("vapid", "show takes the FILE of a key, and no --out");
+	}
+	return vapid_show(&options);
 }

@@ -30,6 +30,11 @@ OF_THE_DAEMON = {
 }
 
 
+def words_of(command):
+    """jmap is a family of commands."""
+    return [command, "list"] if command == "jmap" else [command]
+
+
 def commands():
     return re.findall(r"^  ([a-z]+) +\S", run_tool("--help").stdout, re.MULTILINE)
 
@@ -62,6 +67,16 @@ def test_every_command_is_known_everywhere():
     assert [name for name in names if not re.search(rf"\b{name}\b", manual)] == []
 
 
+@pytest.mark.parametrize("command", commands())
+def test_manual(command):
+    """Every flag is in it, and every exit status."""
+    manual = (ROOT / "deploy/man/bellwire.1").read_text().replace("\\-", "-")
+    assert sorted(flag for flag in flags_of(command) - {"--help", "--now"} if flag not in manual) == []
+    statuses = re.findall(r"\b([0-9]) (?:when|for|until)", run_tool(command, "--help").stdout.partition("Exit status")[2])
+    told = re.findall(r"^\.B ([0-9])$", manual, re.MULTILINE)
+    assert set(statuses) <= set(told), (statuses, told)
+
+
 def zsh_flags(command):
     """Of its case in the completion function; the last case is for all that are not named."""
     text = (COMPLETIONS / "_bellwire").read_text()
@@ -92,8 +107,34 @@ def test_flags_are_completed(command):
 
 @pytest.mark.parametrize("command", commands())
 def test_wrong_usage(command):
-    done = run_tool(command, "--no-such-flag")
-    assert done.returncode == 2 and done.stdout == "" and done.stderr, done
+    """What is wrong is named, and where to look; not a screen of help."""
+    done = run_tool(*words_of(command), "--no-such-flag")
+    assert done.returncode == 2 and done.stdout == "", done
+    assert done.stderr == f"bellwire: there is no option --no-such-flag\nSee: bellwire {command} --help\n", done
+
+
+@pytest.mark.parametrize("command", commands())
+def test_values(command):
+    """One that is missing is said, and so is one too many."""
+    words, usage = words_of(command), run_tool(command, "--help").stdout
+    for flag in sorted(mentioned(command) if command not in WITHOUT_URL else {"--out"}):
+        if command != "jmap" and re.search(rf"{flag} [A-Z]", usage):
+            done = run_tool(*words, flag)
+            assert done.stderr.startswith(f"bellwire: {flag} takes a value, and none follows\n"), done
+        elif flag == "--json":
+            done = run_tool(*words, "--json=yes")
+            assert done.stderr.startswith("bellwire: --json takes no value\n"), done
+        else:
+            continue
+        assert done.returncode == 2 and done.stdout == "", done
+
+
+@pytest.mark.parametrize("command", commands())
+def test_too_much(command):
+    done = run_tool(*words_of(command), "one", "two", "three")
+    assert done.returncode == 2 and done.stdout == "", done
+    assert re.search('"(one|two|three)"', done.stderr) or command == "vapid", done
+    assert done.stderr.endswith(f"See: bellwire {command} --help\n"), done
 
 
 @pytest.mark.parametrize(

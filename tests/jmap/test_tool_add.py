@@ -326,10 +326,10 @@ def test_a_configuration_that_cannot_be_written(desk, jmap, ann, tmp_path):
 @pytest.mark.parametrize(
     "words, said",
     [
-        ([], "usage:"),
+        ([], "ADDRESS|SESSION-URL is missing"),
         (["--name", "a b"], "--name a b: may hold letters"),
         (["--name", "x" * 41], "longer than 40"),
-        (["--colour", "red"], "usage:"),
+        (["--colour", "red"], "there is no option --colour"),
         (["--stream", "on"], "must be one of mains, always, never"),
         (["--secret-store", "cloud"], "must be file or service"),
         (["--types", "email"], "--types: email is written Email"),
@@ -337,8 +337,8 @@ def test_a_configuration_that_cannot_be_written(desk, jmap, ann, tmp_path):
         (["--notify=off"], "the login does nothing"),
         (["--on-click", "x {uid}"], "--on-click: there is no {uid}"),
         (["--user", "a:b"], "--user: must be without a colon"),
-        (["--on-change"], "usage:"),
-        (["extra"], "usage:"),
+        (["--on-change"], "--on-change takes a value, and none follows"),
+        (["extra"], '"extra" is too much behind ADDRESS|SESSION-URL'),
     ],
 )
 def test_wrong_words(desk, jmap, words, said):
