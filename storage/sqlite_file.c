@@ -133,9 +133,11 @@ static int sqlite_insert(struct sqlite_file *file, const struct sqlite_op *op) {
 	return sqlite_run_with(file, SQL_INSERT_BODY, facts->lo);
 }
 
-static int sqlite_delete_message(struct sqlite_file *file, uint64_t lo) {
-	int result = sqlite_run_with(file, SQL_DELETE_MESSAGE, lo);
-	return result == SQLITE_OK ? sqlite_run_with(file, SQL_DELETE_BODY, lo) : result;
+static int sqlite_delete_messages(struct sqlite_file *file, uint64_t first, uint64_t last) {
+	(void)sqlite3_bind_int64(file->statements[SQL_DELETE_MESSAGES], 2, (sqlite3_int64)last);
+	(void)sqlite3_bind_int64(file->statements[SQL_DELETE_BODIES], 2, (sqlite3_int64)last);
+	int result = sqlite_run_with(file, SQL_DELETE_MESSAGES, first);
+	return result == SQLITE_OK ? sqlite_run_with(file, SQL_DELETE_BODIES, first) : result;
 }
 
 static int sqlite_set_device(struct sqlite_file *file, const struct queue_change *change) {
@@ -187,7 +189,7 @@ static int sqlite_run_change(struct sqlite_file *file, const struct queue_change
 	case QUEUE_TOMBSTONE_GONE:
 		return sqlite_run_with(file, SQL_DELETE_TOMBSTONE, change->number);
 	case QUEUE_MESSAGE_GONE:
-		return sqlite_delete_message(file, change->number);
+		return sqlite_delete_messages(file, change->number, change->number);
 	}
 	return SQLITE_MISUSE;
 }
@@ -197,7 +199,7 @@ static int sqlite_run_op(struct sqlite_file *file, const struct sqlite_op *op) {
 	case SQLITE_OP_INSERT:
 		return sqlite_insert(file, op);
 	case SQLITE_OP_DELETE_DOOMED:
-		return sqlite_delete_message(file, op->doomed_lo);
+		return sqlite_delete_messages(file, op->doomed_lo, op->doomed_lo);
 	case SQLITE_OP_CHANGE:
 		return sqlite_run_change(file, &op->change);
 	case SQLITE_OP_PROBE:
@@ -213,13 +215,39 @@ static bool sqlite_op_is_new(const struct sqlite_op *op) {
 	return op->kind != SQLITE_OP_CHANGE || op->change.kind == QUEUE_SUBSCRIPTION_SET;
 }
 
+static bool sqlite_op_is_deletion(const struct sqlite_op *op) {
+	return op->kind == SQLITE_OP_CHANGE && op->change.kind == QUEUE_MESSAGE_GONE && !op->is_skipped;
+}
+
+/* A part of a batch. */
+struct sqlite_part {
+	const struct sqlite_op *ops;
+	size_t count;
+	bool with_new;
+};
+
+/* Deletions of messages that were stored one after the other are one statement. Their number. */
+static size_t sqlite_count_neighbours(const struct sqlite_part *part, size_t at) {
+	const struct sqlite_op *op = &part->ops[at];
+	size_t count = 1;
+	while (sqlite_op_is_deletion(op) && at + count < part->count &&
+		   sqlite_op_is_deletion(op + count) &&
+		   op[count].change.number == op->change.number + count) {
+		count++;
+	}
+	return count;
+}
+
 /* One transaction; SQLITE_OK only when it is on the disk. */
-static int sqlite_transact(
-	struct sqlite_file *file, const struct sqlite_batch *batch, bool with_new) {
+static int sqlite_transact(struct sqlite_file *file, const struct sqlite_part *part) {
 	int result = sqlite_run(file, SQL_BEGIN);
-	for (size_t i = 0; i < batch->op_count && result == SQLITE_OK; i++) {
-		const struct sqlite_op *op = &batch->ops[i];
-		if (!op->is_skipped && (with_new || !sqlite_op_is_new(op))) {
+	for (size_t i = 0, count; i < part->count && result == SQLITE_OK; i += count) {
+		const struct sqlite_op *op = &part->ops[i];
+		count = sqlite_count_neighbours(part, i);
+		if (count > 1) {
+			uint64_t first = op->change.number;
+			result = sqlite_delete_messages(file, first, first + count - 1);
+		} else if (!op->is_skipped && (part->with_new || !sqlite_op_is_new(op))) {
 			result = sqlite_run_op(file, op);
 		}
 	}
@@ -230,6 +258,10 @@ static int sqlite_transact(
 		(void)sqlite_run(file, SQL_ROLLBACK);
 	}
 	return result;
+}
+
+static int sqlite_transact_all(struct sqlite_file *file, const struct sqlite_batch *batch) {
+	return sqlite_transact(file, &(struct sqlite_part){batch->ops, batch->op_count, true});
 }
 
 static void sqlite_file_note_failure(
@@ -244,6 +276,27 @@ static bool sqlite_is_full(const struct sqlite_file *file, int result) {
 		   ((result & 0xff) == SQLITE_IOERR && sqlite3_system_errno(file->db) == ENOSPC);
 }
 
+/* What is not new, on a disk where the WAL may have little room left: in as many transactions as it
+ * takes. What was done when one fails is done again later, which changes nothing. */
+static int sqlite_transact_rest(struct sqlite_file *file, const struct sqlite_batch *batch) {
+	size_t at = 0, most = batch->op_count;
+	while (at < batch->op_count) {
+		size_t left = batch->op_count - at, count = left < most ? left : most;
+		int result = sqlite_transact(file, &(struct sqlite_part){batch->ops + at, count, false});
+		if (result == SQLITE_OK) {
+			at += count;
+		} else if (sqlite_is_full(file, result) && count > 1) {
+			most = count / 2;
+		} else {
+			return result;
+		}
+		if (at < batch->op_count) {
+			(void)sqlite_file_checkpoint(file);
+		}
+	}
+	return SQLITE_OK;
+}
+
 static void sqlite_file_write_new(struct sqlite_file *file, struct sqlite_batch *batch) {
 	if (!sqlite_file_make_reserve(file)) {
 		/* What a drained queue left free in the file may be all there is. */
@@ -254,9 +307,9 @@ static void sqlite_file_write_new(struct sqlite_file *file, struct sqlite_batch 
 			return;
 		}
 	}
-	int result = sqlite_transact(file, batch, true);
+	int result = sqlite_transact_all(file, batch);
 	if (sqlite_is_full(file, result) && sqlite_file_checkpoint(file)) {
-		result = sqlite_transact(file, batch, true); /* the WAL begins anew */
+		result = sqlite_transact_all(file, batch); /* the WAL begins anew */
 	}
 	if (result == SQLITE_OK) {
 		return;
@@ -289,7 +342,7 @@ void sqlite_file_write(struct sqlite_file *file, struct sqlite_batch *batch) {
 	}
 	if (count == count_new) {
 		batch->all_failed = true; /* there is no rest */
-	} else if (sqlite_transact(file, batch, false) != SQLITE_OK) {
+	} else if (sqlite_transact_rest(file, batch) != SQLITE_OK) {
 		batch->all_failed = true;
 		sqlite_file_note_failure(file, batch, sqlite3_errmsg(file->db));
 	}

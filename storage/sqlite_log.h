@@ -53,7 +53,7 @@ struct sqlite_batch {
 	struct list waits; /* the store's: who waits for this batch */
 	bool new_written; /* something new went to the disk */
 	bool new_failed; /* inserts, subscriptions and what they doomed were not written */
-	bool all_failed; /* nothing was written */
+	bool all_failed; /* nor was all of the rest; perhaps a part */
 	char reason[SQLITE_REASON_BYTES]; /* why, when something failed */
 };
 

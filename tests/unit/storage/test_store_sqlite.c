@@ -361,20 +361,32 @@ static void a_failed_write_undoes_the_put_and_all_it_did(void **state) {
 	expect_sql("PRAGMA integrity_check", "ok");
 }
 
-static void a_full_disk_can_be_drained(void **state) {
-	struct world *world = *state;
-	CLEANUP_FREE char *mount_point = mem_printf("%s/disk", sqlite_dir);
+/* A disk of 4 MiB with a store on it; skips where it cannot be mounted. Where it lies is for
+ * small_disk_close. */
+static char *small_disk_open(struct world *world, char **out_url) {
+	char *mount_point = mem_printf("%s/disk", sqlite_dir);
 	(void)mkdir(mount_point, 0700);
 	if (mount("tmpfs", mount_point, "tmpfs", 0, "size=4m,mode=0700") != 0) {
 		print_message("skipped: a small disk cannot be mounted here: %s\n", strerror(errno));
-		free(mount_point); /* for skip() does not come back */
-		mount_point = NULL;
+		free(mount_point);
 		skip();
 	}
-	CLEANUP_FREE char *url = mem_printf("sqlite:%s/s.db", mount_point);
-	world_open(world, url, NULL);
-	struct device_id device = new_device();
-	struct subscription_id subscription = subscribe(world, device, 1);
+	*out_url = mem_printf("sqlite:%s/s.db", mount_point);
+	world_open(world, *out_url, NULL);
+	return mount_point;
+}
+
+static void small_disk_close(struct world *world, char *mount_point, char *url) {
+	world_close(world);
+	assert_int_equal(umount2(mount_point, MNT_DETACH), 0);
+	assert_int_equal(rmdir(mount_point), 0);
+	free(mount_point);
+	free(url);
+}
+
+/* Puts until there is no room; how many were stored. */
+static size_t small_disk_fill(
+	struct world *world, struct device_id device, struct subscription_id subscription) {
 	static char body[4000];
 	size_t stored = 0;
 	while (put_slice(world, device, subscription, (struct slice){body, sizeof body}) == STORE_OK) {
@@ -383,6 +395,15 @@ static void a_full_disk_can_be_drained(void **state) {
 	}
 	assert_true(stored > 100);
 	assert_int_equal(world->put.outcome, STORE_UNAVAILABLE);
+	return stored;
+}
+
+static void a_full_disk_can_be_drained(void **state) {
+	struct world *world = *state;
+	char *url, *mount_point = small_disk_open(world, &url);
+	struct device_id device = new_device();
+	struct subscription_id subscription = subscribe(world, device, 1);
+	size_t stored = small_disk_fill(world, device, subscription);
 	size_t taken = 0;
 	struct message_id after = {0, 0};
 	do {
@@ -401,9 +422,24 @@ static void a_full_disk_can_be_drained(void **state) {
 	world_close(world);
 	world_open(world, url, NULL);
 	expect_queue(world, device, "again");
+	small_disk_close(world, mount_point, url);
+}
+
+/* More at once than the WAL has room for. */
+static void a_full_disk_can_be_emptied_at_once(void **state) {
+	struct world *world = *state;
+	char *url, *mount_point = small_disk_open(world, &url);
+	struct device_id device = new_device();
+	struct subscription_id kept = subscribe(world, device, 1);
+	assert_int_equal(put(world, device, kept, "kept"), STORE_OK);
+	(void)small_disk_fill(world, device, subscribe(world, device, 2));
+	assert_int_equal(unsubscribe(world, device, 2), STORE_OK);
+	sweep_until_available(world);
+	assert_int_equal(put(world, device, kept, "again"), STORE_OK);
 	world_close(world);
-	assert_int_equal(umount2(mount_point, MNT_DETACH), 0);
-	assert_int_equal(rmdir(mount_point), 0);
+	world_open(world, url, NULL);
+	expect_queue(world, device, "kept again");
+	small_disk_close(world, mount_point, url);
 }
 
 static void a_hanging_disk_holds_nobody_up(void **state) {
@@ -678,6 +714,7 @@ int main(void) {
 		TEST(only_the_owner_may_read_its_files),
 		TEST(a_failed_write_undoes_the_put_and_all_it_did),
 		TEST(a_full_disk_can_be_drained),
+		TEST(a_full_disk_can_be_emptied_at_once),
 		TEST(a_hanging_disk_holds_nobody_up),
 		TEST(closing_does_not_wait_for_a_hanging_disk),
 		TEST(a_kill_loses_nothing_and_brings_nothing_back),
