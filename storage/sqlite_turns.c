@@ -7,8 +7,9 @@
 enum {
 	SQLITE_STUCK_MS = STORE_DEADLINE_MS - 1500, /* found by a sweep, which comes every second */
 	SQLITE_PROBE_MS = 250, /* after a failure: what is new is refused for so long */
+	SQLITE_ACKS_MAX = 1024, /* so many gather at most */
 };
-static const double sqlite_patience_sec = 0.01; /* what nobody waits for is written after */
+static const double sqlite_patience_sec = 0.02; /* … and for so long */
 
 /* ---- batches -----------------------------------------------------------------------------------
  */
@@ -46,21 +47,59 @@ static void sqlite_take_changes(struct store_sqlite *sqlite) {
 	queue_index_clear_changes(sqlite->index);
 }
 
-void sqlite_collect(struct store_sqlite *sqlite, bool lazy) {
+void sqlite_collect(struct store_sqlite *sqlite) {
 	sqlite_take_changes(sqlite);
-	if (!lazy) {
-		sqlite_filling(sqlite)->is_urgent = true;
-		sqlite_flush_later(sqlite);
-	} else if (!ev_is_active(&sqlite->patience)) {
-		ev_timer_set(&sqlite->patience, sqlite_patience_sec, 0);
-		ev_timer_start(sqlite->store.options.loop, &sqlite->patience);
+	sqlite_filling(sqlite)->is_urgent = true;
+	sqlite_flush_later(sqlite);
+}
+
+/* ---- acknowledgements that gather --------------------------------------------------------------
+ */
+
+static int sqlite_compare_deletions(const void *a, const void *b) {
+	uint64_t left = ((const struct sqlite_op *)a)->change.number;
+	uint64_t right = ((const struct sqlite_op *)b)->change.number;
+	return left < right ? -1 : left > right;
+}
+
+void sqlite_join_acks(struct store_sqlite *sqlite) {
+	struct sqlite_batch *acks = sqlite->acks, *batch = sqlite_filling(sqlite);
+	ev_timer_stop(sqlite->store.options.loop, &sqlite->patience);
+	if (sqlite_batch_is_empty(acks)) {
+		return;
 	}
+	/* so that the worker finds neighbours */
+	qsort(acks->ops, acks->op_count, sizeof *acks->ops, sqlite_compare_deletions);
+	for (size_t i = 0; i < acks->op_count; i++) {
+		*sqlite_batch_add(batch, SQLITE_OP_CHANGE) = acks->ops[i];
+	}
+	acks->op_count = 0;
+	list_splice(&batch->waits, &acks->waits);
+	sqlite_collect(sqlite);
 }
 
 static void sqlite_on_patience(struct ev_loop *loop, ev_timer *watcher, int events) {
 	(void)loop;
 	(void)events;
-	sqlite_collect(watcher->data, false);
+	sqlite_join_acks(watcher->data);
+}
+
+/* What an acknowledgement changed beside its message goes the usual way. */
+static void sqlite_gather(struct store_sqlite *sqlite) {
+	size_t count;
+	const struct queue_change *changes = queue_index_changes(sqlite->index, &count);
+	for (size_t i = 0; i < count; i++) {
+		bool gathers = changes[i].kind == QUEUE_MESSAGE_GONE;
+		struct sqlite_batch *batch = gathers ? sqlite->acks : sqlite_filling(sqlite);
+		sqlite_batch_add(batch, SQLITE_OP_CHANGE)->change = changes[i];
+	}
+	queue_index_clear_changes(sqlite->index);
+	if (sqlite->acks->op_count >= SQLITE_ACKS_MAX) {
+		sqlite_join_acks(sqlite);
+	} else if (!ev_is_active(&sqlite->patience)) {
+		ev_timer_set(&sqlite->patience, sqlite_patience_sec, 0);
+		ev_timer_start(sqlite->store.options.loop, &sqlite->patience);
+	}
 }
 
 /* The batch whose turn it is, if it is due. */
@@ -83,7 +122,6 @@ static void sqlite_take_off(struct store_sqlite *sqlite, struct sqlite_batch *ba
 	list_remove(&batch->link);
 	if (list_is_empty(&sqlite->batches)) {
 		sqlite_add_batch(sqlite);
-		ev_timer_stop(sqlite->store.options.loop, &sqlite->patience);
 	}
 }
 
@@ -240,6 +278,7 @@ static void sqlite_set_stuck(struct store_sqlite *sqlite) {
 	LIST_FOREACH (batch, &sqlite->batches, link) {
 		sqlite_answer_stuck_in(batch);
 	}
+	sqlite_answer_stuck_in(sqlite->acks);
 }
 
 void sqlite_give_up_waiting(struct store_sqlite *sqlite) {
@@ -257,20 +296,37 @@ static void sqlite_run_later(struct store_later_item *item) {
 	sqlite_wait_run(wait, wait->was_stuck ? &sqlite_no_answer : NULL);
 }
 
-void sqlite_answer(struct store_sqlite *sqlite, struct sqlite_wait *wait, bool is_quiet,
-	enum sqlite_need need, const struct sqlite_wait_kind *kind) {
-	sqlite_collect(sqlite, need == SQLITE_NEEDS_DISK_LAZILY);
+/* NULL: it is known what comes of it. */
+static void sqlite_wait_in(struct store_sqlite *sqlite, struct sqlite_wait *wait,
+	const struct sqlite_wait_kind *kind, struct sqlite_batch *batch) {
 	wait->sqlite = sqlite;
 	wait->kind = kind;
 	wait->was_stuck = sqlite->is_stuck;
-	if ((is_quiet && need == SQLITE_NEEDS_NOTHING) || sqlite->is_stuck) {
-		wait->in = NULL;
-		store_later_add(&sqlite->later, &wait->item, sqlite_run_later);
-	} else {
-		wait->in = sqlite_filling(sqlite);
+	wait->in = batch;
+	if (batch) {
 		list_init(&wait->item.link);
-		list_append(&wait->in->waits, &wait->item.link);
+		list_append(&batch->waits, &wait->item.link);
+	} else {
+		store_later_add(&sqlite->later, &wait->item, sqlite_run_later);
 	}
+}
+
+void sqlite_answer(struct store_sqlite *sqlite, struct sqlite_wait *wait, bool is_quiet,
+	enum sqlite_need need, const struct sqlite_wait_kind *kind) {
+	if (need == SQLITE_NEEDS_ACKS) {
+		sqlite_join_acks(sqlite);
+	}
+	sqlite_collect(sqlite);
+	bool is_known = (is_quiet && need == SQLITE_NEEDS_NOTHING) || sqlite->is_stuck;
+	sqlite_wait_in(sqlite, wait, kind, is_known ? NULL : sqlite_filling(sqlite));
+}
+
+void sqlite_answer_ack(
+	struct store_sqlite *sqlite, struct sqlite_wait *wait, const struct sqlite_wait_kind *kind) {
+	if (wait) {
+		sqlite_wait_in(sqlite, wait, kind, sqlite->is_stuck ? NULL : sqlite->acks);
+	}
+	sqlite_gather(sqlite);
 }
 
 bool sqlite_refuses_new(const struct store_sqlite *sqlite) {
@@ -283,13 +339,14 @@ bool sqlite_refuses_new(const struct store_sqlite *sqlite) {
 void sqlite_turns_init(struct store_sqlite *sqlite, struct ev_loop *loop) {
 	list_init(&sqlite->batches);
 	sqlite_add_batch(sqlite);
+	sqlite->acks = sqlite_batch_create();
 	store_later_init(&sqlite->later, loop);
 	ev_prepare_init(&sqlite->flush, sqlite_on_flush);
 	ev_set_priority(&sqlite->flush, EV_MINPRI);
 	sqlite->flush.data = sqlite;
 	ev_timer_init(&sqlite->patience, sqlite_on_patience, 0, 0);
 	sqlite->patience.data = sqlite;
-	sqlite_collect(sqlite, false); /* what loading found out of place */
+	sqlite_collect(sqlite); /* what loading found out of place */
 }
 
 /* Returns when nothing is left to write, or to answer. */
@@ -297,11 +354,12 @@ static void sqlite_run_out(struct store_sqlite *sqlite) {
 	bool is_failing = false;
 	for (;;) {
 		store_later_finish(&sqlite->later);
+		sqlite_join_acks(sqlite);
 		bool is_last = sqlite->batches.next == sqlite->batches.prev;
 		if (is_failing && is_last && list_is_empty(&sqlite_filling(sqlite)->waits)) {
 			return; /* only what could not be written is left */
 		}
-		sqlite_collect(sqlite, false);
+		sqlite_collect(sqlite);
 		sqlite_flush(sqlite);
 		double patience_sec = sqlite->is_stuck ? 0 : SQLITE_STUCK_MS / 1000.0;
 		struct sqlite_batch *batch = sqlite_log_wait(sqlite->log, patience_sec);
@@ -342,4 +400,6 @@ void sqlite_turns_dispose(struct store_sqlite *sqlite, struct sqlite_batch *fini
 		list_remove(&batch->link);
 		sqlite_batch_destroy(batch);
 	}
+	sqlite_dispose_batch(sqlite->acks, &sqlite_no_answer);
+	sqlite_batch_destroy(sqlite->acks);
 }

@@ -7,8 +7,9 @@
  * later, from the event loop, on success, on failure and at shutdown alike, never before the call
  * has returned. Arguments are borrowed for the call, except where a field says otherwise. Results
  * are valid during the callback only. Callbacks of operations on one device come in the order of
- * the calls. Each operation ends within STORE_DEADLINE_MS, if need be as STORE_UNAVAILABLE; one
- * that did may still have taken effect.
+ * the calls; only that of an acknowledgement may come behind those of puts, fetches, lookups,
+ * attach and detach that were called later. Each operation ends within STORE_DEADLINE_MS, if need
+ * be as STORE_UNAVAILABLE; one that did may still have taken effect.
  *
  * STORE_OK of a put means durable: a kill -9 right behind it loses nothing (SQLite: committed and
  * synced; Redis: as its persistence and redis_wait say).

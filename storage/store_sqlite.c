@@ -46,7 +46,7 @@ static void sqlite_answer_done(struct store_sqlite *sqlite, bool is_quiet, enum 
 		struct sqlite_wait_done *waiting = mem_dup(answer, sizeof *answer);
 		sqlite_answer(sqlite, &waiting->wait, is_quiet, need, &sqlite_kind_done);
 	} else {
-		sqlite_collect(sqlite, need == SQLITE_NEEDS_DISK_LAZILY);
+		sqlite_collect(sqlite);
 	}
 }
 
@@ -139,7 +139,7 @@ static void sqlite_set_urgency(struct store *store, struct device_id device, enu
 	struct store_sqlite *sqlite = sqlite_of(store);
 	bool is_quiet = sqlite_is_quiet(sqlite);
 	enum store_outcome outcome = queue_index_set_urgency(sqlite->index, device, min);
-	sqlite_answer_done(sqlite, is_quiet, SQLITE_NEEDS_DISK,
+	sqlite_answer_done(sqlite, is_quiet, SQLITE_NEEDS_ACKS,
 		&(struct sqlite_wait_done){.outcome = outcome, .done = done, .ctx = ctx});
 }
 
@@ -148,7 +148,7 @@ static void sqlite_settle_missed(
 	struct store_sqlite *sqlite = sqlite_of(store);
 	bool is_quiet = sqlite_is_quiet(sqlite);
 	enum store_outcome outcome = queue_index_settle_missed(sqlite->index, device, count);
-	sqlite_answer_done(sqlite, is_quiet, SQLITE_NEEDS_DISK,
+	sqlite_answer_done(sqlite, is_quiet, SQLITE_NEEDS_ACKS,
 		&(struct sqlite_wait_done){.outcome = outcome, .done = done, .ctx = ctx});
 }
 
@@ -188,7 +188,7 @@ static void sqlite_subscribe(
 		queue_index_subscribe(sqlite->index, what, store_now_ms(store), &waiting->result);
 	}
 	sqlite_answer(sqlite, &waiting->wait, is_quiet,
-		is_refused ? SQLITE_NEEDS_NOTHING : SQLITE_NEEDS_DISK, &sqlite_kind_subscribed);
+		is_refused ? SQLITE_NEEDS_NOTHING : SQLITE_NEEDS_ACKS, &sqlite_kind_subscribed);
 }
 
 static void sqlite_unsubscribe(struct store *store, struct device_id device,
@@ -196,7 +196,7 @@ static void sqlite_unsubscribe(struct store *store, struct device_id device,
 	struct store_sqlite *sqlite = sqlite_of(store);
 	bool is_quiet = sqlite_is_quiet(sqlite);
 	queue_index_unsubscribe(sqlite->index, device, channel, store_now_ms(store));
-	sqlite_answer_done(sqlite, is_quiet, SQLITE_NEEDS_DISK,
+	sqlite_answer_done(sqlite, is_quiet, SQLITE_NEEDS_ACKS,
 		&(struct sqlite_wait_done){.outcome = STORE_OK, .done = done, .ctx = ctx});
 }
 
@@ -233,7 +233,7 @@ static void sqlite_remove_invited(
 	struct store_sqlite *sqlite = sqlite_of(store);
 	bool is_quiet = sqlite_is_quiet(sqlite);
 	queue_index_remove_invited(sqlite->index, invite);
-	sqlite_answer_done(sqlite, is_quiet, SQLITE_NEEDS_DISK,
+	sqlite_answer_done(sqlite, is_quiet, SQLITE_NEEDS_ACKS,
 		&(struct sqlite_wait_done){.outcome = STORE_OK, .done = done, .ctx = ctx});
 }
 
@@ -454,10 +454,14 @@ static void sqlite_ack(struct store *store, struct device_id device, const struc
 	for (size_t i = 0; i < count; i++) {
 		removed += queue_index_ack(sqlite->index, device, &acks[i]);
 	}
-	sqlite_answer_done(sqlite, is_quiet,
-		removed > 0 ? SQLITE_NEEDS_DISK_LAZILY : SQLITE_NEEDS_NOTHING,
-		&(struct sqlite_wait_done){
-			.outcome = STORE_OK, .removed = removed, .acked = done, .ctx = ctx});
+	const struct sqlite_wait_done answer = {
+		.outcome = STORE_OK, .removed = removed, .acked = done, .ctx = ctx};
+	if (removed == 0) {
+		sqlite_answer_done(sqlite, is_quiet, SQLITE_NEEDS_NOTHING, &answer);
+		return;
+	}
+	struct sqlite_wait_done *waiting = done ? mem_dup(&answer, sizeof answer) : NULL;
+	sqlite_answer_ack(sqlite, waiting ? &waiting->wait : NULL, &sqlite_kind_done);
 }
 
 static void sqlite_cancel(struct store *store, struct device_id device, struct message_id id,
@@ -465,7 +469,7 @@ static void sqlite_cancel(struct store *store, struct device_id device, struct m
 	struct store_sqlite *sqlite = sqlite_of(store);
 	bool is_quiet = sqlite_is_quiet(sqlite);
 	bool was_there = queue_index_cancel(sqlite->index, device, id);
-	sqlite_answer_done(sqlite, is_quiet, was_there ? SQLITE_NEEDS_DISK : SQLITE_NEEDS_NOTHING,
+	sqlite_answer_done(sqlite, is_quiet, was_there ? SQLITE_NEEDS_ACKS : SQLITE_NEEDS_NOTHING,
 		&(struct sqlite_wait_done){
 			.outcome = was_there ? STORE_OK : STORE_MISSING, .done = done, .ctx = ctx});
 }
@@ -480,7 +484,7 @@ static void sqlite_sweep(struct store *store) {
 	if (!sqlite->is_available && !sqlite_refuses_new(sqlite)) {
 		(void)sqlite_batch_add(sqlite_filling(sqlite), SQLITE_OP_PROBE);
 	}
-	sqlite_collect(sqlite, false); /* with what an earlier failure left */
+	sqlite_collect(sqlite); /* with what an earlier failure left */
 	sqlite_give_up_waiting(sqlite);
 }
 

@@ -4,8 +4,9 @@
  * in the index at once; their answers come in the order of the calls, because whatever cannot be
  * answered at once waits in a batch, and everything behind it does too.
  *
- * Nobody waits for an acknowledgement, so these are lazy: they go along with what is written next,
- * or by themselves after a few milliseconds. A commit for each would hold up the messages.
+ * Nobody waits for an acknowledgement, so these gather for some milliseconds: written together they
+ * are few statements on few pages, while a part of each commit would hold up the messages. Their
+ * answers come when they are written, and are the only ones that others may overtake.
  *
  * A disk that does not answer at all holds up the batch under way. After a while its calls and
  * those behind it are answered as unavailable, but stay booked until it is known how they ended.
@@ -20,10 +21,11 @@ struct store_sqlite {
 	struct queue_index *index;
 	struct sqlite_log *log;
 	struct list batches; /* struct sqlite_batch::link; the last is being filled, never empty */
+	struct sqlite_batch *acks; /* acknowledgements that gather; on no list */
 	struct sqlite_batch *under_way; /* not on the list */
 	struct store_later later;
 	ev_prepare flush; /* fed at the lowest priority: hands over what a turn of the loop brought */
-	ev_timer patience; /* runs while nothing but acknowledgements waits */
+	ev_timer patience; /* with them; runs while there are any */
 	int64_t probe_at_ms;
 	int64_t submitted_ms; /* the batch under way */
 	bool is_available;
@@ -63,19 +65,25 @@ void sqlite_on_batch(struct sqlite_batch *batch, void *ctx);
  * one under way is back. */
 struct sqlite_batch *sqlite_filling(const struct store_sqlite *sqlite);
 void sqlite_add_batch(struct store_sqlite *sqlite);
-/* Makes the index's changes operations of it. lazy: they may wait a little for company. */
-void sqlite_collect(struct store_sqlite *sqlite, bool lazy);
+/* Makes the index's changes operations of it. */
+void sqlite_collect(struct store_sqlite *sqlite);
+/* What gathered is to be written with it. */
+void sqlite_join_acks(struct store_sqlite *sqlite);
 
 /* Does an answer that is known already have to wait for none before it? */
 bool sqlite_is_quiet(const struct store_sqlite *sqlite);
 enum sqlite_need {
 	SQLITE_NEEDS_NOTHING, /* known already */
 	SQLITE_NEEDS_DISK, /* not before what the index noted is written */
-	SQLITE_NEEDS_DISK_LAZILY, /* the same, and nobody waits for it */
+	SQLITE_NEEDS_ACKS, /* the same, and all acknowledgements before it */
 };
 /* Answers in turn, after collecting changes. is_quiet: as it was before the operation. */
 void sqlite_answer(struct store_sqlite *sqlite, struct sqlite_wait *wait, bool is_quiet,
 	enum sqlite_need need, const struct sqlite_wait_kind *kind);
+/* The same for an acknowledgement: what the index noted gathers, and the answer too. wait may be
+ * NULL. */
+void sqlite_answer_ack(
+	struct store_sqlite *sqlite, struct sqlite_wait *wait, const struct sqlite_wait_kind *kind);
 
 /* The disk refused what is new a moment ago: spare it. */
 bool sqlite_refuses_new(const struct store_sqlite *sqlite);
