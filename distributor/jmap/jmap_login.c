@@ -211,8 +211,10 @@ static void login_on_refresh(struct alarm *alarm, void *ctx) {
 	push_subscription_set_circumstances(
 		login->push, login_may_ask(login), login->parts->is_relay_up);
 	push_subscription_status(login->push, &push);
+	/* one that is there stays until a push subscription is, too: attempts do not end it */
 	bool has_no_push = push.state == PUSH_SUBSCRIPTION_UNSUPPORTED ||
-					   (push.state == PUSH_SUBSCRIPTION_WAITING && push.is_refused);
+					   (push.state == PUSH_SUBSCRIPTION_WAITING && push.is_refused) ||
+					   (login->stream && push.state != PUSH_SUBSCRIPTION_VERIFIED);
 	login_set_stream(login, has_no_push && login_may_stream(login) && !login->is_paused &&
 								login->trouble == LOGIN_WELL && login->lacking == 0 &&
 								login_is_online(login));

@@ -9,7 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { LOGIN_SAVE_MS = 500, LOGIN_FORMAT = 1 };
+enum { LOGIN_SAVE_MS = 5000, LOGIN_FORMAT = 1 };
 
 static char *login_path_dup(const struct jmap_login *login) {
 	return mem_printf("%s/jmap-%s.json", login->parts->options.state_dir, login->config->name);

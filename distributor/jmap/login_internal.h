@@ -128,6 +128,7 @@ json_t *login_accounts_print(const struct jmap_login *login);
 json_t *login_file_read(struct jmap_login *login);
 /* Takes over what was saved. False when that is of another login at another server. */
 bool login_file_open(struct jmap_login *login, const json_t *saved);
+/* Within some seconds: what would only be found out anew. */
 void login_save_later(struct jmap_login *login);
 void login_save_now(struct jmap_login *login);
 /* Written for the last time; `is_forgotten`: removed. */

@@ -93,7 +93,8 @@ static void login_failed(struct jmap_login *login, enum jmap_call_outcome outcom
 		class = RETRY_REFUSED;
 		break;
 	}
-	if (alarm_is_set(&login->again) && class != RETRY_TOLD) {
+	int64_t left_ms = alarm_left_ms(&login->again);
+	if (left_ms >= 0 && left_ms <= RETRY_CAP_MS && class != RETRY_TOLD) {
 		return; /* several accounts fail at once, but that is one failure */
 	}
 	int64_t delay_ms = retry_next_ms(&login->retry, class, retry_after_sec);
@@ -112,8 +113,7 @@ static void login_note(struct jmap_login *login, enum jmap_kind kind, const stru
 	}
 }
 
-/* News of types that no one synchronises: their command is all that is to be done. */
-static void login_run_others(struct login_account *account, bool is_run[JMAP_KIND_COUNT]) {
+static void login_note_others(struct login_account *account, bool is_noted[JMAP_KIND_COUNT]) {
 	const char *type;
 	json_t *state;
 	void *next;
@@ -123,10 +123,24 @@ static void login_run_others(struct login_account *account, bool is_run[JMAP_KIN
 			login_note(account->login, kind,
 				&(struct change){
 					.reason = account->login->why, .account_id = account->id, .type = type});
-			is_run[kind] = true;
+			is_noted[kind] = true;
 			(void)json_object_set(account->states, type, state);
 			(void)json_object_del(account->pending, type);
 			login_save_later(account->login);
+		}
+	}
+}
+
+/* News of types that no one synchronises: their command is all that is to be done. */
+static void login_run_others(struct jmap_login *login) {
+	struct login_account *account;
+	bool is_noted[JMAP_KIND_COUNT] = {false};
+	LIST_FOREACH (account, &login->accounts, link) {
+		login_note_others(account, is_noted);
+	}
+	for (int kind = 0; kind < JMAP_KIND_COUNT; kind++) {
+		if (is_noted[kind]) {
+			change_command_run(login->commands[kind]);
 		}
 	}
 }
@@ -189,6 +203,7 @@ void login_on_synced(struct login_account *account, const struct mail_sync_resul
 	}
 	/* the very first run only takes the state: there is nothing that it could differ from */
 	bool has_changed = result->has_changed && !account->is_first;
+	bool is_worth_keeping = account->is_first || result->count + result->more > 0;
 	account->is_first = false;
 	account->unread = result->unread;
 	login->synced_ms = clock_wall_ms();
@@ -199,8 +214,8 @@ void login_on_synced(struct login_account *account, const struct mail_sync_resul
 	} else {
 		login_settle_mail(account, false);
 	}
-	if (result->count + result->more > 0) {
-		login_save_now(login); /* so that a crash does not show them again */
+	if (is_worth_keeping) { /* so that after a crash none is shown again, and none is old */
+		login_save_now(login);
 	} else {
 		login_save_later(login);
 	}
@@ -233,20 +248,11 @@ static void login_on_state(const char *account_id, const char *type, const char 
 
 static void login_on_states(const struct jmap_call_result *result, void *ctx) {
 	struct jmap_login *login = ctx;
-	struct login_account *account;
-	bool is_run[JMAP_KIND_COUNT] = {false};
 	if (result->outcome != JMAP_CALL_OK) {
 		login->wants_states = true;
 		login_failed(login, result->outcome, result->reason, result->retry_after_sec);
 	}
-	LIST_FOREACH (account, &login->accounts, link) {
-		login_run_others(account, is_run);
-	}
-	for (int kind = 0; kind < JMAP_KIND_COUNT; kind++) {
-		if (is_run[kind]) {
-			change_command_run(login->commands[kind]);
-		}
-	}
+	login_run_others(login);
 }
 
 static void login_ask_states(struct jmap_login *login) {
@@ -283,8 +289,6 @@ static void login_run_syncs(struct jmap_login *login) {
 }
 
 void login_act(struct jmap_login *login) {
-	struct login_account *account;
-	bool is_run[JMAP_KIND_COUNT] = {false};
 	if (!login_may_ask(login)) {
 		return;
 	}
@@ -297,14 +301,7 @@ void login_act(struct jmap_login *login) {
 		push_subscription_check(login->push);
 	}
 	login_run_syncs(login);
-	LIST_FOREACH (account, &login->accounts, link) {
-		login_run_others(account, is_run);
-	}
-	for (int kind = 0; kind < JMAP_KIND_COUNT; kind++) {
-		if (is_run[kind]) {
-			change_command_run(login->commands[kind]);
-		}
-	}
+	login_run_others(login);
 	if (login->wants_states) {
 		login_ask_states(login);
 	}
@@ -414,12 +411,23 @@ static bool login_is_known(
 		   (account->sync && mail_sync_is_at(account->sync, type, state));
 }
 
+/* What is not mail must have been asked for, so that no server makes us keep whatever it names. */
+static bool login_wants_type(const struct jmap_login *login, const char *type) {
+	enum jmap_kind kind = jmap_type_kind(type);
+	for (size_t i = 0; login->commands[kind] && login->config->types[i]; i++) {
+		if (strcmp(login->config->types[i], type) == 0) {
+			return true;
+		}
+	}
+	return false;
+}
+
 /* One type of one account; is there something to be done? */
 static bool login_take_state(
 	struct login_account *account, const char *type, const char *state, bool is_trusted) {
 	struct jmap_login *login = account->login;
 	enum jmap_kind kind = jmap_type_kind(type);
-	bool is_ours = kind == JMAP_KIND_MAIL ? account->sync != NULL : login->commands[kind] != NULL;
+	bool is_ours = kind == JMAP_KIND_MAIL ? account->sync != NULL : login_wants_type(login, type);
 	if (!is_ours || (is_trusted && login_is_known(account, type, state))) {
 		return false;
 	}

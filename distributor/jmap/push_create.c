@@ -205,6 +205,8 @@ static void push_on_created(const struct jmap_call_result *result, void *ctx) {
 	} else {
 		push_sub_clear(&push->next);
 	}
+	/* it may have been made all the same: then it is found by its deviceClientId */
+	push->wants_look = push->wants_look || result->outcome == JMAP_CALL_TRY_LATER;
 	if (push_has_failed(push, result)) {
 		return;
 	}
