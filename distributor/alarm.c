@@ -11,9 +11,12 @@
 #include <time.h>
 #include <unistd.h>
 
+static const double alarms_never_sec = 1e9; /* 31 years */
+
 struct alarms {
 	struct ev_loop *loop;
 	ev_io io;
+	ev_periodic calm; /* never fires; as long as there is one, libev does not wake each minute */
 	int fd;
 	struct list set; /* struct alarm::link */
 	int64_t armed_ms; /* what the timerfd is set to; 0: nothing */
@@ -95,6 +98,12 @@ static void alarms_on_timer(struct ev_loop *loop, ev_io *io, int events) {
 	alarms_arm(alarms);
 }
 
+static void alarms_on_calm(struct ev_loop *loop, ev_periodic *periodic, int events) {
+	(void)loop;
+	(void)periodic;
+	(void)events;
+}
+
 struct alarms *alarms_create(struct ev_loop *loop) {
 	struct alarms *alarms = mem_zalloc(sizeof *alarms);
 	alarms->loop = loop;
@@ -106,6 +115,10 @@ struct alarms *alarms_create(struct ev_loop *loop) {
 	ev_io_init(&alarms->io, alarms_on_timer, alarms->fd, EV_READ);
 	alarms->io.data = alarms;
 	ev_io_start(loop, &alarms->io);
+	/* with periodic watchers libev lets the kernel tell it of a clock that was set; without, it
+	 * wakes each minute to look at it */
+	ev_periodic_init(&alarms->calm, alarms_on_calm, ev_time() + alarms_never_sec, 0., NULL);
+	ev_periodic_start(loop, &alarms->calm);
 	return alarms;
 }
 
@@ -114,6 +127,7 @@ void alarms_destroy(struct alarms *alarms) {
 		return;
 	}
 	ev_io_stop(alarms->loop, &alarms->io);
+	ev_periodic_stop(alarms->loop, &alarms->calm);
 	(void)close(alarms->fd); /* nothing was written */
 	struct alarm *alarm, *next;
 	LIST_FOREACH_SAFE (alarm, next, &alarms->set, link) {
