@@ -20,6 +20,7 @@ struct disk_job {
 	char *path, *data; /* data NULL: remove */
 	size_t bytes;
 	bool has_copy; /* PATH.bak is to be the same, later */
+	bool is_urgent; /* somebody waits for the answer */
 	int result;
 	disk_done_fn *done;
 	void *ctx;
@@ -229,9 +230,21 @@ void disk_close(struct disk *disk) {
 	free(disk);
 }
 
+/* Behind what is as urgent, and behind what is asked of the same file. */
+static struct list *disk_place_urgent(struct disk *disk, const struct disk_job *job) {
+	struct list *place = disk->waiting.next;
+	const struct disk_job *other;
+	LIST_FOREACH (other, &disk->waiting, link) {
+		if (other->is_urgent || strcmp(other->path, job->path) == 0) {
+			place = other->link.next;
+		}
+	}
+	return place;
+}
+
 static void disk_ask(struct disk *disk, struct disk_job *job) {
 	(void)pthread_mutex_lock(&disk->lock);
-	list_append(&disk->waiting, &job->link);
+	list_insert_before(job->is_urgent ? disk_place_urgent(disk, job) : &disk->waiting, &job->link);
 	(void)pthread_cond_signal(&disk->asked);
 	(void)pthread_mutex_unlock(&disk->lock);
 }
@@ -338,6 +351,7 @@ static void state_file_write(struct state_file *file, disk_done_fn *done) {
 		(struct disk_job){.data = text,
 			.bytes = strlen(text),
 			.has_copy = file->has_copy,
+			.is_urgent = true,
 			.done = done,
 			.ctx = file});
 }

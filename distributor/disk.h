@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Files that must reach the disk, without blocking the loop: one worker thread replaces whole files
- * (written beside, synced, renamed) and removes them, in the order in which it was asked.
+ * (written beside, synced, renamed) and removes them, in the order in which it was asked; only
+ * state files (below) are written before others, for apps wait for them.
  */
 #pragma once
 #include <ev.h>

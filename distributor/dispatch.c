@@ -147,11 +147,18 @@ static void dispatch_fill(struct message *message, const struct link_notificatio
 	}
 }
 
+static void dispatch_name(const struct link_notification *n, char out_id[17]) {
+	(void)snprintf(out_id, 17, "%016" PRIx64, delivered_hash(n->channel, n->version));
+}
+
 static struct message *dispatch_waiting_one(struct dispatch_queue *queue,
 	const struct registration *registration, const struct link_notification *n) {
 	struct message *message;
+	char id[sizeof message->id];
+	dispatch_name(n, id);
 	LIST_FOREACH (message, &queue->messages, link) {
-		if (message->registration == registration && !message->is_dead &&
+		if (memcmp(message->id, id, sizeof id) == 0 && /* thousands may wait */
+			message->registration == registration && !message->is_dead &&
 			slice_equals(n->channel, message->channel) &&
 			slice_equals(n->version, message->version)) {
 			return message;
@@ -164,28 +171,36 @@ static struct message *dispatch_waiting_one(struct dispatch_queue *queue,
 static void dispatch_replace_topic(struct dispatch *dispatch, struct dispatch_queue *queue,
 	const struct registration *registration, struct slice topic) {
 	struct message *message, *next;
+	if (topic.len == 0) {
+		return;
+	}
 	LIST_FOREACH_SAFE (message, next, &queue->messages, link) {
-		if (topic.len > 0 && message->registration == registration && !message->is_in_flight &&
+		if (message->registration == registration && !message->is_in_flight &&
 			slice_equals(topic, message->topic)) {
 			dispatch_drop(dispatch, message);
 		}
 	}
 }
 
-static bool dispatch_may_log(struct log_limit *limit) {
+bool dispatch_may_log(struct log_limit *limit) {
 	double now_sec = (double)clock_boot_ms() / 1000;
 	log_limit_tick(limit, now_sec);
 	return log_limit_pass(limit, now_sec);
 }
 
 /* Is there no room for another? It is not acknowledged, so the relay keeps it for a later session.
- */
-static bool dispatch_is_full(struct dispatch *dispatch, const struct link_notification *n) {
-	bool is_full = dispatch->status.waiting >= DISPATCH_WAITING_MAX ||
-				   dispatch->waiting_bytes + n->body.len > DISPATCH_WAITING_BYTES_MAX;
+ * What one service lets pile up takes no room from those that have little. */
+static bool dispatch_is_full(struct dispatch *dispatch, const struct dispatch_queue *queue,
+	const struct link_notification *n) {
+	uint32_t times = queue->waiting < DISPATCH_FAIR ? 2 : 1;
+	bool is_full =
+		queue->waiting >= DISPATCH_QUEUE_MAX ||
+		queue->waiting_bytes + n->body.len > DISPATCH_QUEUE_BYTES_MAX ||
+		dispatch->status.waiting >= times * DISPATCH_WAITING_MAX ||
+		dispatch->waiting_bytes + n->body.len > (size_t)times * DISPATCH_WAITING_BYTES_MAX;
 	if (is_full && dispatch_may_log(&dispatch->overflow)) {
-		log_warn("too many pushes wait for their apps count=%u: more are left at the relay",
-			(unsigned int)dispatch->status.waiting);
+		log_warn("too many pushes wait service=%s waiting=%u all=%u: more are left at the relay",
+			queue->service, queue->waiting, dispatch->status.waiting);
 	}
 	return is_full;
 }
@@ -212,8 +227,7 @@ static void dispatch_accept(struct dispatch *dispatch, const struct registration
 	dispatch_fill(message, n);
 	memcpy(message->channel, n->channel.data, n->channel.len);
 	message->sequence = dispatch->next_sequence++;
-	(void)snprintf(
-		message->id, sizeof message->id, "%016" PRIx64, delivered_hash(n->channel, n->version));
+	dispatch_name(n, message->id);
 	registrations_note_push(dispatch->options.registrations, registration, false);
 	dispatch_note(dispatch, "push", registration, message->bytes, urgency_name(message->urgency));
 	dispatch_queue_add(queue, message);
@@ -246,7 +260,7 @@ void dispatch_push(
 	}
 	struct dispatch_entry *entry = dispatch_entry_of(dispatch, registration, true);
 	struct message *waiting = dispatch_waiting_one(entry->queue, registration, n);
-	if (!waiting && dispatch_is_full(dispatch, n)) {
+	if (!waiting && dispatch_is_full(dispatch, entry->queue, n)) {
 		return;
 	}
 	if (!waiting) {
@@ -255,7 +269,7 @@ void dispatch_push(
 	}
 	dispatch->status.duplicates++;
 	waiting->is_acked = false; /* the relay has not heard it */
-	if (waiting->is_journalled) {
+	if (waiting->is_journalled || registration->is_transient) {
 		dispatch_ack(dispatch, waiting);
 	}
 }

@@ -32,6 +32,7 @@ struct message {
 	uint32_t attempts;
 	bool is_in_flight, is_journalled, is_being_journalled, is_acked;
 	bool is_dead; /* replaced or unregistered while in flight: goes when that ends */
+	struct dispatch_queue *queue; /* for dispatch: where it waits */
 };
 /* Fresh, empty; texts are "". */
 struct message *message_create(const struct registration *registration);

@@ -17,6 +17,10 @@ enum {
 	DISPATCH_REFUSED_MAX = 3,
 	DISPATCH_WAITING_MAX = 8192, /* more than a relay keeps for a device; they wait there instead */
 	DISPATCH_WAITING_BYTES_MAX = 32 << 20,
+	DISPATCH_QUEUE_MAX = 2048, /* of these, for one service */
+	DISPATCH_QUEUE_BYTES_MAX = 8 << 20,
+	DISPATCH_FAIR =
+		32, /* a service may have so many when others use up the rest, twice as much in all */
 	DISPATCH_APP_BODY_MAX = 4096,
 };
 
@@ -30,6 +34,9 @@ struct dispatch_queue {
 	struct list entries; /* struct dispatch_entry::link */
 	struct alarm retry; /* set: nothing goes out before it is due */
 	struct alarm hold;
+	uint32_t waiting, kept; /* messages; of these, in the journal or on their way there */
+	size_t waiting_bytes;
+	int64_t progress_ms; /* boot clock: the last one that was taken, or the first call since */
 	uint32_t in_flight, step;
 	enum dispatch_outcome last; /* of the last attempt that failed; TAKEN: none did */
 };
@@ -81,8 +88,20 @@ struct dispatch_entry *dispatch_entry_of(
 	struct dispatch *dispatch, const struct registration *registration, bool make);
 void dispatch_queue_pump(struct dispatch_queue *queue);
 void dispatch_queue_add(struct dispatch_queue *queue, struct message *message);
+/* Into its queue, and out of it; the counts follow. */
+void dispatch_queue_put(struct dispatch_queue *queue, struct message *message);
+void dispatch_queue_take(struct message *message);
+bool dispatch_may_log(struct log_limit *limit);
+
+/* ---- dispatch_journal.c ---- */
+/* Does it take nothing? */
+bool dispatch_queue_is_failing(const struct dispatch_queue *queue);
+/* What waits goes to the disk, so that the relay may forget it. How many were given to the disk. */
+uint32_t dispatch_journal_all(struct dispatch_queue *queue);
 /* The disk refused: what still waits is written again. */
 void dispatch_on_journal_again(struct alarm *alarm, void *ctx);
+
+/* ---- dispatch_queue.c ---- */
 /* Takes it from its queue and the journal, and frees it. */
 void dispatch_drop(struct dispatch *dispatch, struct message *message);
 void dispatch_ack(struct dispatch *dispatch, struct message *message);

@@ -89,6 +89,23 @@ void dispatch_queue_release(struct dispatch_queue *queue) {
 	}
 }
 
+void dispatch_queue_put(struct dispatch_queue *queue, struct message *message) {
+	list_append(&queue->messages, &message->link);
+	message->queue = queue;
+	queue->waiting++;
+	queue->waiting_bytes += message->bytes;
+	queue->kept += message->is_journalled || message->is_being_journalled;
+}
+
+void dispatch_queue_take(struct message *message) {
+	struct dispatch_queue *queue = message->queue;
+	list_remove(&message->link);
+	message->queue = NULL;
+	queue->waiting--;
+	queue->waiting_bytes -= message->bytes;
+	queue->kept -= message->is_journalled || message->is_being_journalled;
+}
+
 /* The entry moves along when the app has taken another name. */
 struct dispatch_entry *dispatch_entry_of(
 	struct dispatch *dispatch, const struct registration *registration, bool make) {
@@ -110,8 +127,8 @@ struct dispatch_entry *dispatch_entry_of(
 		struct message *message, *next;
 		LIST_FOREACH_SAFE (message, next, &entry->queue->messages, link) {
 			if (message->registration == registration && !message->is_in_flight) {
-				list_remove(&message->link);
-				list_append(&queue->messages, &message->link);
+				dispatch_queue_take(message);
+				dispatch_queue_put(queue, message);
 			}
 		}
 		list_remove(&entry->link);
@@ -119,92 +136,6 @@ struct dispatch_entry *dispatch_entry_of(
 	}
 	entry->queue = queue;
 	return entry;
-}
-
-/* ---- journal ---- */
-
-/* A message on its way to the disk; found again by its number, for it may be gone by then. */
-struct dispatch_write {
-	struct dispatch *dispatch;
-	uint8_t queue_key[16];
-	uint64_t sequence;
-};
-
-static struct message *dispatch_find(const struct dispatch_write *write) {
-	struct dispatch_queue *queue = hashmap_get(write->dispatch->queues, write->queue_key);
-	struct message *message;
-	if (queue) {
-		LIST_FOREACH (message, &queue->messages, link) {
-			if (message->sequence == write->sequence && message->is_being_journalled) {
-				return message;
-			}
-		}
-	}
-	return NULL;
-}
-
-static void dispatch_on_journalled(int result, void *ctx) {
-	struct dispatch_write *write = ctx;
-	struct dispatch *dispatch = write->dispatch;
-	struct message *message = dispatch_find(write);
-	if (message) {
-		message->is_being_journalled = false;
-		if (result < 0) {
-			journal_remove(dispatch->journal, message);
-		} else {
-			message->is_journalled = true;
-			dispatch->status.journalled++;
-			dispatch_ack(dispatch, message);
-		}
-	}
-	journal_note(dispatch->journal, result);
-	if (result < 0 && !alarm_is_set(&dispatch->journal_again)) {
-		alarm_set(&dispatch->journal_again, DISPATCH_JOURNAL_AGAIN_MS, ALARM_SLACK_DEADLINE_MS);
-	}
-	free(write);
-}
-
-static void dispatch_journal(struct dispatch_queue *queue, struct message *message) {
-	struct dispatch *dispatch = queue->dispatch;
-	struct dispatch_write *write = mem_zalloc(sizeof *write);
-	write->dispatch = dispatch;
-	write->sequence = message->sequence;
-	memcpy(write->queue_key, queue->key, sizeof write->queue_key);
-	message->is_being_journalled =
-		journal_add(dispatch->journal, message, dispatch_on_journalled, write);
-	if (!message->is_being_journalled) {
-		free(write);
-	}
-}
-
-/* How many were given to the disk. */
-static uint32_t dispatch_journal_all(struct dispatch_queue *queue) {
-	uint32_t count = 0, given = 0;
-	struct message *message;
-	LIST_FOREACH (message, &queue->messages, link) {
-		if (count++ >= JOURNAL_PER_REGISTRATION_MAX) {
-			break;
-		}
-		if (!message->is_journalled && !message->is_being_journalled && !message->is_dead &&
-			!message->registration->is_transient) {
-			dispatch_journal(queue, message);
-			given += message->is_being_journalled;
-		}
-	}
-	return given;
-}
-
-void dispatch_on_journal_again(struct alarm *alarm, void *ctx) {
-	(void)alarm;
-	struct dispatch *dispatch = ctx;
-	struct dispatch_queue *queue;
-	uint32_t given = 0;
-	for (size_t at = 0; (queue = hashmap_next(dispatch->queues, &at));) {
-		given += dispatch_journal_all(queue);
-	}
-	if (given == 0) {
-		journal_note(dispatch->journal, 0); /* all were taken meanwhile */
-	}
 }
 
 static void dispatch_on_hold(struct alarm *alarm, void *ctx) {
@@ -223,6 +154,7 @@ void dispatch_drop(struct dispatch *dispatch, struct message *message) {
 	}
 	dispatch->status.waiting--;
 	dispatch->waiting_bytes -= message->bytes;
+	dispatch_queue_take(message);
 	message_free(message);
 }
 
@@ -259,6 +191,7 @@ static void dispatch_failed(struct dispatch_queue *queue, enum dispatch_outcome 
 static void dispatch_succeeded(struct dispatch_queue *queue) {
 	queue->step = 0;
 	queue->last = DISPATCH_TAKEN;
+	queue->progress_ms = clock_boot_ms();
 }
 
 static void dispatch_announced(struct dispatch_flight *flight, enum dispatch_outcome outcome) {
@@ -336,7 +269,9 @@ static void dispatch_fly(struct dispatch_entry *entry, struct message *message) 
 	*flight = (struct dispatch_flight){.queue = queue, .entry = entry, .message = message};
 	list_append(&entry->flights, &flight->link);
 	entry->in_flight++;
-	queue->in_flight++;
+	if (queue->in_flight++ == 0) {
+		queue->progress_ms = clock_boot_ms();
+	}
 	if (message) {
 		message->is_in_flight = true;
 		target->deliver(message, dispatch_on_done, flight, ctx);
@@ -359,14 +294,27 @@ static bool dispatch_entry_has_room(const struct dispatch_entry *entry) {
 	return entry->in_flight < (gathers > 1 ? gathers : 1);
 }
 
+static bool dispatch_queue_has_room(const struct dispatch_queue *queue) {
+	const struct dispatch_entry *entry;
+	LIST_FOREACH (entry, &queue->entries, link) {
+		if (dispatch_entry_has_room(entry)) {
+			return true;
+		}
+	}
+	return false;
+}
+
 static void dispatch_pump_message(struct dispatch_queue *queue, struct message *message) {
 	if (message->is_in_flight) { /* the dead ones are, too */
 		return;
 	}
-	struct dispatch_entry *entry = dispatch_entry_of(queue->dispatch, message->registration, true);
+	struct dispatch_entry *entry = hashmap_get(queue->dispatch->entries, &message->number);
+	if (!entry || strcmp(message->registration->service, queue->service) != 0) {
+		entry = dispatch_entry_of(queue->dispatch, message->registration, true);
+	}
 	if (entry->queue != queue) { /* its app took another name while this was in flight */
-		list_remove(&message->link);
-		list_append(&entry->queue->messages, &message->link);
+		dispatch_queue_take(message);
+		dispatch_queue_put(entry->queue, message);
 		return;
 	}
 	if (!dispatch_entry_has_room(entry)) {
@@ -396,6 +344,9 @@ void dispatch_queue_pump(struct dispatch_queue *queue) {
 			dispatch_fly(entry, NULL);
 		}
 	}
+	if (!dispatch_can_fly(queue) || !dispatch_queue_has_room(queue)) {
+		return; /* before thousands are looked at */
+	}
 	LIST_FOREACH_SAFE (message, next_message, &queue->messages, link) {
 		if (!dispatch_can_fly(queue)) {
 			break;
@@ -404,13 +355,18 @@ void dispatch_queue_pump(struct dispatch_queue *queue) {
 	}
 }
 
+/* It was called, and has not answered for long. */
+static bool dispatch_queue_is_stuck(const struct dispatch_queue *queue) {
+	return queue->in_flight > 0 && clock_boot_ms() - queue->progress_ms >= DISPATCH_HOLD_MS;
+}
+
 void dispatch_queue_add(struct dispatch_queue *queue, struct message *message) {
-	list_append(&queue->messages, &message->link);
+	dispatch_queue_put(queue, message);
 	queue->dispatch->status.waiting++;
 	queue->dispatch->waiting_bytes += message->bytes;
 	if (message->is_journalled) {
 		queue->dispatch->status.journalled++;
-	} else if (alarm_is_set(&queue->retry)) {
+	} else if (alarm_is_set(&queue->retry) || dispatch_queue_is_stuck(queue)) {
 		(void)dispatch_journal_all(queue);
 	} else if (!alarm_is_set(&queue->hold)) {
 		alarm_set(&queue->hold, DISPATCH_HOLD_MS, ALARM_SLACK_DEADLINE_MS);

@@ -9,8 +9,8 @@
 #include "distributor/dispatch.h"
 
 enum {
-	JOURNAL_MESSAGES_MAX = 2000,
-	JOURNAL_PER_REGISTRATION_MAX = 200,
+	JOURNAL_MESSAGES_MAX = 4000,
+	JOURNAL_PER_SERVICE_MAX = 1000, /* as many as a relay keeps for a device */
 	JOURNAL_BYTES_MAX = 16 << 20,
 };
 

@@ -441,6 +441,40 @@ static const char *register_refuse(const struct registrations *registrations,
 													   : NULL;
 }
 
+/* The wish that is given up for a new request: the oldest that nobody waits for. */
+static struct register_job *register_oldest_wish(const struct registrations *registrations) {
+	struct register_job *job;
+	LIST_FOREACH (job, &registrations->jobs, link) {
+		if (job->kind == REGISTRATION_APP && job->purpose == REGISTER_FRESH && !job->is_saving &&
+			list_is_empty(&job->callers)) {
+			return job;
+		}
+	}
+	return NULL;
+}
+
+/* Why no more can be asked for now; NULL when there is room. */
+static const char *register_crowd(
+	struct registrations *registrations, const struct register_request *request) {
+	const struct register_job *job;
+	uint32_t all = 0, of_service = 0;
+	LIST_FOREACH (job, &registrations->jobs, link) {
+		bool is_fresh = job->kind == REGISTRATION_APP && job->purpose == REGISTER_FRESH;
+		all += is_fresh;
+		of_service += is_fresh && slice_equals(request->service, job->service);
+	}
+	if (request->kind != REGISTRATION_APP ||
+		(all < REGISTER_JOBS_MAX && of_service < REGISTER_JOBS_PER_SERVICE_MAX)) {
+		return NULL;
+	}
+	struct register_job *wish = register_oldest_wish(registrations);
+	if (of_service >= REGISTER_JOBS_PER_SERVICE_MAX || !wish) {
+		return "too many requests wait for the relay; try again";
+	}
+	register_job_abandon(wish);
+	return NULL;
+}
+
 static void register_answer_foreign(struct registrations *registrations,
 	const struct register_request *request, struct register_caller *caller) {
 	log_warn("a token is refused that belongs to another app service=%.*s",
@@ -524,6 +558,11 @@ void registrations_register(struct registrations *registrations,
 	const char *refusal = register_refuse(registrations, request, &outcome);
 	if (refusal || job) {
 		register_answer(registrations, caller, outcome, refusal ? refusal : "try again");
+		return;
+	}
+	refusal = register_crowd(registrations, request);
+	if (refusal) {
+		register_answer(registrations, caller, REGISTER_NETWORK, refusal);
 		return;
 	}
 	job = register_job_create(registrations, REGISTER_FRESH, request);

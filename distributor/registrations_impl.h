@@ -11,6 +11,8 @@ enum {
 	REGISTRATIONS_CARE_MS = 24 * 3600 * 1000,
 	REGISTRATION_ABSENT_DAYS = 30,
 	REGISTER_WISH_MS = 3600 * 1000, /* an unanswered request is still completed that long */
+	REGISTER_JOBS_MAX = 128, /* of apps; a relay takes some ten a second when many come */
+	REGISTER_JOBS_PER_SERVICE_MAX = 64,
 };
 
 struct registrations {

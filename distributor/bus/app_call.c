@@ -160,7 +160,7 @@ static void app_call_on_former_name(bool is_present, void *ctx) {
 }
 
 static void app_call_ask_core(struct app_call *call) {
-	struct name *name = names_watch(call->owner->names, call->service);
+	struct name *name = unifiedpush_watch(call->owner, call->service);
 	if (call->version == 2) {
 		name->is_version_1 = false; /* it speaks for itself now */
 	}

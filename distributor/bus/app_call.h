@@ -40,6 +40,8 @@ void app_call_register(
 	struct unifiedpush *unifiedpush, sd_bus_message *message, const struct app_register *request);
 void app_call_unregister(
 	struct unifiedpush *unifiedpush, sd_bus_message *message, struct slice token);
+/* The name of a service that asks, watched; others that are of no use are forgotten at times. */
+struct name *unifiedpush_watch(struct unifiedpush *unifiedpush, const char *service);
 /* Answers all that wait: we end. */
 void app_calls_shutdown(struct unifiedpush *unifiedpush);
 

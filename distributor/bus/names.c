@@ -134,6 +134,10 @@ struct name *names_next(const struct names *names, const struct name *after) {
 	return next == &names->all ? NULL : container_of(next, struct name, link);
 }
 
+uint32_t names_count(const struct names *names) {
+	return (uint32_t)hashmap_count(names->by_key);
+}
+
 void names_sweep(struct names *names) {
 	struct name *name, *tmp;
 	LIST_FOREACH_SAFE (name, tmp, &names->all, link) {

@@ -43,6 +43,7 @@ struct name *names_watch(struct names *names, const char *text);
 struct name *names_find(const struct names *names, const char *text); /* NULL: not watched */
 /* Visits all: for (at = NULL; (at = names_next(names, at));) */
 struct name *names_next(const struct names *names, const struct name *after);
+uint32_t names_count(const struct names *names);
 /* Forgets all that do not have is_kept and that nobody asks about; takes the marks away. */
 void names_sweep(struct names *names);
 /* Asks which names can be started; `surveyed` follows. */

@@ -11,7 +11,10 @@
 
 #define UNIFIEDPUSH_PATH "/org/unifiedpush/Distributor"
 
-enum { UNIFIEDPUSH_SURVEY_MS = 24 * 60 * 60 * 1000 };
+enum {
+	UNIFIEDPUSH_SURVEY_MS = 24 * 60 * 60 * 1000,
+	UNIFIEDPUSH_NAMES_SPARE = 256, /* of services that asked and have no registration */
+};
 
 /* ---- dispatch target --------------------------------------------------------------------------
  */
@@ -68,7 +71,20 @@ static void unifiedpush_sweep_names(struct unifiedpush *unifiedpush) {
 			name->is_kept = true;
 		}
 	}
+	struct name *name; /* connections that may wait for an endpoint; the bus bounds them */
+	for (name = NULL; (name = names_next(unifiedpush->names, name));) {
+		name->is_kept = name->is_kept || (name->text[0] == ':' && name->is_running);
+	}
 	names_sweep(unifiedpush->names);
+}
+
+struct name *unifiedpush_watch(struct unifiedpush *unifiedpush, const char *service) {
+	uint32_t most =
+		2 * registrations_count(unifiedpush->options.registrations) + UNIFIEDPUSH_NAMES_SPARE;
+	if (names_count(unifiedpush->names) >= most) {
+		unifiedpush_sweep_names(unifiedpush);
+	}
+	return names_watch(unifiedpush->names, service);
 }
 
 static void unifiedpush_on_surveyed(void *ctx) {

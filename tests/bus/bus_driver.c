@@ -97,6 +97,14 @@ const struct registration *registrations_next(
 	return next == &registrations->all ? NULL : container_of(next, struct registration, link);
 }
 
+uint32_t registrations_count(const struct registrations *registrations) {
+	uint32_t count = 0;
+	for (const struct registration *at = NULL; (at = registrations_next(registrations, at));) {
+		count++;
+	}
+	return count;
+}
+
 static void registration_free(struct registration *registration) {
 	list_remove(&registration->link);
 	free(registration->token);

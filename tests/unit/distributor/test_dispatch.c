@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Dispatch: acknowledged when taken, kept on the disk when not, never twice. */
 #include "common/file.h"
+#include "distributor/journal.h"
 #include "tests/unit/distributor/fake_link.h"
 #include "tests/unit/distributor/world.h"
 #include <dirent.h>
@@ -179,6 +180,79 @@ static void a_dead_app_delays_nobody(void **state) {
 	world_end(&world);
 }
 
+static void notify_many(struct link *link, const char *channel, int first, int count) {
+	for (int i = first; i < first + count; i++) {
+		char version[16], body[16];
+		(void)snprintf(version, sizeof version, "v%d", i);
+		(void)snprintf(body, sizeof body, "%d", i);
+		fake_link_notify(link, channel, version, body);
+	}
+}
+
+static struct dispatch_status status_of(const struct world *world) {
+	struct dispatch_status status;
+	dispatch_status(world->dispatch, &status);
+	return status;
+}
+
+/* The relay's window is for all: what a dead app lets pile up leaves it, and the oldest goes. (Of a
+ * connection it is kept in memory only, which spares the disk here.) */
+static void of_a_dead_app_a_thousand_are_kept(void **state) {
+	(void)state;
+	struct world world;
+	struct link *link = world_begin(&world);
+	const char *dead = add_app(&world, "D", ":1.5");
+	world.answer = DISPATCH_ABSENT;
+	notify_many(link, dead, 0, 1);
+	WORLD_WAIT(&world, fake_link_acks(link) == 1);
+	notify_many(link, dead, 1, 1100);
+	WORLD_WAIT(&world, fake_link_acks(link) == 1101);
+	assert_int_equal(status_of(&world).waiting, JOURNAL_PER_SERVICE_MAX);
+	assert_int_equal(status_of(&world).dropped, 101);
+	assert_int_equal(journalled(&world), 0);
+	world.answer = DISPATCH_TAKEN;
+	dispatch_service_appeared(world.dispatch, REGISTRATION_APP, ":1.5");
+	WORLD_WAIT(&world, world_saw(&world, "push D 101"));
+	assert_false(world_saw(&world, "push D 100"));
+	(void)registrations_unregister(world.registrations, REGISTRATION_APP, slice_of("D"), true);
+	world_end(&world);
+}
+
+/* One that was called and has not answered is not dead yet: nothing is dropped, the relay waits. */
+static void of_a_silent_app_nothing_is_dropped(void **state) {
+	(void)state;
+	struct world world;
+	struct link *link = world_begin(&world);
+	const char *silent = add_app(&world, "S", "org.silent");
+	world.is_silent = true;
+	notify_many(link, silent, 0, 2100);
+	struct dispatch_status status = status_of(&world);
+	assert_int_equal(status.dropped, 0);
+	assert_int_equal(status.waiting, 2048); /* the rest comes in another session */
+	world_end(&world);
+}
+
+static void others_have_room_when_four_fill_it(void **state) {
+	(void)state;
+	struct world world;
+	struct link *link = world_begin(&world);
+	static const char *const names[] = {"A", "B", "C", "D"};
+	const char *silent[4], *live = add_app(&world, "L", "org.live");
+	for (int i = 0; i < 4; i++) {
+		char connection[16];
+		(void)snprintf(connection, sizeof connection, ":1.%d", i);
+		silent[i] = add_app(&world, names[i], connection);
+	}
+	world.is_silent = true;
+	for (int i = 0; i < 4; i++) {
+		notify_many(link, silent[i], i * 3000, 2100);
+	}
+	assert_int_equal(status_of(&world).waiting, 8192);
+	fake_link_notify(link, live, "v", "for the live one");
+	assert_true(world_saw(&world, "push L for the live one"));
+	world_end(&world);
+}
+
 static void an_app_that_appears_gets_all_at_once(void **state) {
 	(void)state;
 	struct world world;
@@ -292,6 +366,9 @@ int main(void) {
 		cmocka_unit_test(equal_versions_of_two_relays_are_two_messages),
 		cmocka_unit_test(what_another_format_remembers_counts_for_nothing),
 		cmocka_unit_test(a_dead_app_delays_nobody),
+		cmocka_unit_test(of_a_dead_app_a_thousand_are_kept),
+		cmocka_unit_test(of_a_silent_app_nothing_is_dropped),
+		cmocka_unit_test(others_have_room_when_four_fill_it),
 		cmocka_unit_test(an_app_that_appears_gets_all_at_once),
 		cmocka_unit_test(what_waits_long_goes_to_the_journal),
 		cmocka_unit_test(refused_thrice_is_given_up),

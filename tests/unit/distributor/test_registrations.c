@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Registrations: the table of what Register must do, the pool, moves, and what survives. */
 #include "common/mem.h"
+#include "distributor/registrations_impl.h"
 #include "tests/unit/distributor/fake_link.h"
 #include "tests/unit/distributor/world.h"
 #include <setjmp.h>
@@ -15,6 +16,8 @@
 
 #define KEY                                                                                        \
 	"BA1Hxzyi1RUM1b5wjxsn7nGxAszw2u61m164i3MrAIxHF6YK5h4SDYic-dRuU_RCPCfA5aq9ojSwk5Y2EmClBPs"
+
+enum { POOL = 2 }; /* of struct world */
 
 static bool all_announced(const struct world *world, uint32_t count) {
 	const struct registration *registration = NULL;
@@ -173,6 +176,70 @@ static void a_refusal_is_told(void **state) {
 	world_end(&world);
 }
 
+static void ask(
+	struct world *world, const char *service, int first, int count, struct world_answer *answers) {
+	for (int i = 0; i < count; i++) {
+		char token[32];
+		(void)snprintf(token, sizeof token, "%s %d", service, first + i);
+		world_register(world, REGISTRATION_APP, token, service, NULL, &answers[i]);
+	}
+}
+
+/* Requests that wait for the relay: so many of a service, and as many again of all others. */
+static void a_crowd_is_refused_at_once(void **state) {
+	(void)state;
+	struct world world;
+	static struct world_answer greedy[65], others[65], last;
+	struct link *link = world_begin(&world);
+	dispatch_set_target(world.dispatch, REGISTRATION_APP, NULL, NULL); /* nobody is told */
+	(void)fake_link_answer_all(link);
+	ask(&world, "org.pool", 0, POOL, others); /* those made ahead are given away */
+	WORLD_WAIT(&world, others[POOL - 1].is_done);
+	ask(&world, "org.greedy", 0, 65, greedy);
+	WORLD_WAIT(&world, greedy[64].is_done);
+	assert_int_equal(greedy[64].outcome, REGISTER_NETWORK);
+	assert_non_null(strstr(greedy[64].detail, "too many"));
+	assert_false(greedy[0].is_done);
+	ask(&world, "org.other", 0, 64, others);
+	ask(&world, "org.third", 0, 1, &last);
+	WORLD_WAIT(&world, last.is_done);
+	assert_int_equal(last.outcome, REGISTER_NETWORK);
+	(void)fake_link_answer_all(link);
+	WORLD_WAIT(&world, (fake_link_answer_all(link), greedy[63].is_done && others[63].is_done));
+	assert_int_equal(greedy[63].outcome, REGISTER_OK);
+	assert_int_equal(others[63].outcome, REGISTER_OK);
+	ask(&world, "org.third", 1, 1, &last);
+	WORLD_WAIT(&world, (fake_link_answer_all(link), last.is_done));
+	assert_int_equal(last.outcome, REGISTER_OK);
+	world_end(&world);
+}
+
+/* Without a network nobody waits, and the oldest wish makes room for a new one. */
+static void wishes_are_bounded(void **state) {
+	(void)state;
+	struct world world;
+	static struct world_answer answers[REGISTER_JOBS_MAX + 1];
+	struct link *link = world_begin(&world);
+	dispatch_set_target(world.dispatch, REGISTRATION_APP, NULL, NULL); /* nobody is told */
+	(void)fake_link_answer_all(link);
+	ask(&world, "org.pool", 0, POOL, answers);
+	WORLD_WAIT(&world, answers[POOL - 1].is_done);
+	fake_link_drop(link, LINK_OFFLINE);
+	for (int i = 0; i < 3; i++) {
+		static const char *const services[] = {"org.app0", "org.app1", "org.app2"};
+		ask(&world, services[i], 0, i < 2 ? 64 : 1, answers + 64 * i);
+	}
+	WORLD_WAIT(&world, answers[REGISTER_JOBS_MAX].is_done);
+	assert_int_equal(answers[REGISTER_JOBS_MAX].outcome, REGISTER_NETWORK);
+	fake_link_greet(link, WORLD_UAID, 0);
+	WORLD_WAIT(&world, (fake_link_answer_all(link),
+						   registrations_count(world.registrations) == POOL + REGISTER_JOBS_MAX));
+	assert_null(registrations_find(world.registrations, REGISTRATION_APP, slice_of("org.app0 0")));
+	assert_non_null(
+		registrations_find(world.registrations, REGISTRATION_APP, slice_of("org.app2 0")));
+	world_end(&world);
+}
+
 static void an_app_has_a_thousand_and_no_more(void **state) {
 	(void)state;
 	struct world world;
@@ -184,8 +251,13 @@ static void an_app_has_a_thousand_and_no_more(void **state) {
 		char token[16];
 		(void)snprintf(token, sizeof token, "T%zu", i);
 		world_register(&world, REGISTRATION_APP, token, "org.app", NULL, &answers[i]);
+		for (int turns = 0; turns < 5000 && i + 1 - done >= 50; turns++) { /* so many wait */
+			(void)fake_link_answer_all(link);
+			world_turn(&world);
+			done += answers[done].is_done;
+		}
 	}
-	for (int turns = 0; turns < 60000 && done < REGISTRATIONS_PER_SERVICE_MAX; turns++) {
+	for (int turns = 0; turns < 5000 && done < REGISTRATIONS_PER_SERVICE_MAX; turns++) {
 		(void)fake_link_answer_all(link);
 		world_turn(&world);
 		done += answers[done].is_done;
@@ -406,6 +478,8 @@ int main(void) {
 		cmocka_unit_test(two_callers_share_one_request),
 		cmocka_unit_test(unregister_cancels_what_is_pending),
 		cmocka_unit_test(a_refusal_is_told),
+		cmocka_unit_test(a_crowd_is_refused_at_once),
+		cmocka_unit_test(wishes_are_bounded),
 		cmocka_unit_test(an_app_has_a_thousand_and_no_more),
 		cmocka_unit_test(everything_survives_a_restart),
 		cmocka_unit_test(a_forgotten_device_makes_all_anew),
