@@ -146,6 +146,30 @@ bool settings_is_of_others(const struct settings_program *program, const char *s
 	return false;
 }
 
+/* May a setting of the program stand there? Any may, but a name that is none is looked at. */
+static bool settings_has_section(const struct settings_program *program, const char *section) {
+	for (size_t i = 0; i < program->count; i++) {
+		if (program->table[i].section && strcmp(program->table[i].section, section) == 0) {
+			return true;
+		}
+	}
+	return section[0] == '\0' || !program->other_sections;
+}
+
+static void settings_complain_section(
+	struct settings_loader *loader, const char *source, const struct ini_pair *pair) {
+	CLEANUP_FREE char *section = settings_shown_dup(pair->section, strlen(pair->section));
+	CLEANUP_FREE char *name = settings_shown_dup(pair->name, strlen(pair->name));
+	CLEANUP_FREE char *others = mem_strdup("");
+	for (const char *const *other = loader->program->other_sections; *other; other++) {
+		char *more = mem_printf("%s%s[%sNAME]", others, others[0] ? " and " : "", *other);
+		free(others);
+		others = more;
+	}
+	settings_complain(
+		loader, source, "[%s] %s: there is no such section; there are %s", section, name, others);
+}
+
 static void settings_on_pair(const struct ini_pair *pair, void *ctx) {
 	struct settings_loader *loader = ctx;
 	if (settings_is_of_others(loader->program, pair->section)) {
@@ -155,6 +179,9 @@ static void settings_on_pair(const struct ini_pair *pair, void *ctx) {
 	CLEANUP_FREE char *source = mem_printf("%s:%d", loader->file_name, pair->line);
 	if (setting) {
 		settings_set(loader, setting, pair->value, source);
+	} else if (!settings_has_section(loader->program, pair->section) &&
+			   !settings_nearest(loader->program, pair->name, strlen(pair->name), false)) {
+		settings_complain_section(loader, source, pair);
 	} else {
 		settings_complain_unknown(loader, source, pair->name, strlen(pair->name));
 	}

@@ -250,6 +250,28 @@ bool settings_action_find(const char *word, enum settings_action *out_action) {
 	return false;
 }
 
+enum { SETTINGS_BEGIN_MIN = 4 };
+
+/* "password" for password_command, "relay wss" for relay; NULL when there is none, or several. */
+static const char *settings_nearest_by_begin(
+	const struct settings_program *program, const char *name, size_t len) {
+	const char *nearest = NULL;
+	for (size_t i = 0; i < program->count; i++) {
+		const char *known = program->table[i].name;
+		size_t known_len = strlen(known);
+		bool is_begun = len >= SETTINGS_BEGIN_MIN && strncmp(known, name, len) == 0;
+		bool is_followed = len > known_len && strncmp(name, known, known_len) == 0 &&
+						   strchr(" \t", name[known_len]);
+		if (is_begun || is_followed) {
+			if (nearest) {
+				return NULL;
+			}
+			nearest = known;
+		}
+	}
+	return nearest;
+}
+
 const char *settings_nearest(
 	const struct settings_program *program, const char *name, size_t len, bool is_flag) {
 	while (len > 0 && *name == '-') {
@@ -269,5 +291,5 @@ const char *settings_nearest(
 			nearest = known;
 		}
 	}
-	return nearest;
+	return nearest ? nearest : settings_nearest_by_begin(program, name, len);
 }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The distributor's settings table, and the checks that go beyond one value. */
 #include "distributor/config.h"
+#include "common/cleanup.h"
 #include "common/mem.h"
 #include "common/url.h"
 #include "distributor/action/hooks_config.h"
@@ -8,6 +9,7 @@
 #include <errno.h>
 #include <stddef.h>
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 #define AT(member) .offset = offsetof(struct config, member)
@@ -151,7 +153,9 @@ static int config_check_relay(const struct config *config, FILE *err) {
 		return 0;
 	}
 	if (!url_parse(slice_of(config->relay), &url)) {
-		return config_refuse(err, config, "relay", "is no URL; give one like wss://push.example/");
+		return config_refuse(err, config, "relay",
+			"is no URL; give one like wss://push.example/, without quotes and with nothing behind "
+			"it");
 	}
 	if (!url_is_secure(&url) && !url_is_loopback(&url) && !config->insecure) {
 		return config_refuse(
@@ -160,13 +164,30 @@ static int config_check_relay(const struct config *config, FILE *err) {
 	return 0;
 }
 
-int config_check(struct config *config, FILE *err) {
-	int result = config_check_relay(config, err);
-	if (config->ca_file && access(config->ca_file, R_OK) < 0) {
-		result = config_refuse(err, config, "ca_file", "cannot be read");
+/* No shell has seen it. */
+static void config_expand_home(char **path) {
+	const char *home = getenv("HOME");
+	if (*path && strncmp(*path, "~/", 2) == 0 && home) {
+		char *whole = mem_printf("%s/%s", home, *path + 2);
+		free(*path);
+		*path = whole;
 	}
+}
+
+void config_complete(struct config *config) {
+	config_expand_home(&config->ca_file);
+	config_expand_home(&config->state_dir);
 	if (!config->state_dir) {
 		config->state_dir = config_default_state_dir();
+	}
+}
+
+int config_check(struct config *config, FILE *err) {
+	int result = config_check_relay(config, err);
+	config_complete(config);
+	if (config->ca_file && access(config->ca_file, R_OK) < 0) {
+		CLEANUP_FREE char *problem = mem_printf("cannot be read: %s", strerror(errno));
+		result = config_refuse(err, config, "ca_file", problem);
 	}
 	if (!config->state_dir) {
 		result = config_refuse(err, config, "state_dir", "is not set, and neither is HOME");

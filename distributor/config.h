@@ -25,5 +25,7 @@ char *config_default_path(void);
 char *config_default_state_dir(void);
 /* The table with its default path; valid as long as the program runs. */
 const struct settings_program *config_program(void);
-/* Checks that go beyond one value; fills state_dir. 0, or -EINVAL with each problem on err. */
+/* Fills state_dir, and puts the home in the place of "~/" in paths. */
+void config_complete(struct config *config);
+/* Completes it, and checks what goes beyond one value. 0, or -EINVAL with each problem on err. */
 int config_check(struct config *config, FILE *err);

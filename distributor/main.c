@@ -91,6 +91,16 @@ static const char *main_config_path(int argc, char **argv) {
 	return config_program()->config_path;
 }
 
+/* Beside what is wrong with the settings: what is wrong with the rest of their file. */
+static void main_complain_of_sections(int argc, char **argv) {
+	struct hooks_config hooks = {0};
+	struct jmap_configs logins = {0};
+	(void)hooks_config_load(main_config_path(argc, argv), &hooks, stderr);
+	(void)jmap_configs_load(main_config_path(argc, argv), &logins, stderr);
+	hooks_config_free(&hooks);
+	jmap_configs_free(&logins);
+}
+
 static int main_act(enum settings_action action, int argc, char **argv, struct config *config) {
 	struct hooks_config hooks = {0};
 	struct jmap_configs logins = {0};
@@ -99,6 +109,7 @@ static int main_act(enum settings_action action, int argc, char **argv, struct c
 	good = hooks_config_load(main_config_path(argc, argv), &hooks, stderr) == 0 && good;
 	good = jmap_configs_load(main_config_path(argc, argv), &logins, stderr) == 0 && good;
 	if (good && action == SETTINGS_CHECK) {
+		hooks_config_doubt(&hooks, stderr);
 		(void)puts("the configuration is good");
 		status = EXIT_GOOD;
 	} else if (good && action == SETTINGS_PRINT) {
@@ -126,7 +137,7 @@ int main(int argc, char **argv) {
 	(void)signal(SIGPIPE, SIG_IGN);
 	if (settings_load(config_program(), argc, argv, &config, &action, &rest, &rest_count, stderr) <
 		0) {
-		status = EXIT_USAGE;
+		main_complain_of_sections(argc, argv);
 	} else if (action == SETTINGS_HELP) {
 		settings_print_help(config_program(), main_usage, stdout);
 		status = EXIT_GOOD;

@@ -8,6 +8,7 @@
 #include "common/list.h"
 #include "common/log.h"
 #include "common/mem.h"
+#include "distributor/action/program.h"
 #include <errno.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -325,23 +326,6 @@ static int unit_on_properties(sd_bus_message *reply, void *ctx, sd_bus_error *er
 
 /* ---- the start ---- */
 
-/* The manager wants the whole path. Fresh, NULL when there is no such program. */
-static char *unit_program_dup(const char *program) {
-	if (strchr(program, '/')) {
-		return program[0] == '/' ? mem_strdup(program) : NULL;
-	}
-	const char *path = getenv("PATH");
-	for (const char *at = path ? path : "/usr/local/bin:/usr/bin:/bin"; *at;) {
-		size_t len = strcspn(at, ":");
-		CLEANUP_FREE char *whole = mem_printf("%.*s/%s", (int)len, at, program);
-		if (at[0] == '/' && access(whole, X_OK) == 0) {
-			return steal(&whole);
-		}
-		at += len + (at[len] == ':');
-	}
-	return NULL;
-}
-
 /* Words are taken as they are: by default systemd expands $NAME in them. */
 static int unit_append_command(sd_bus_message *call, const char *program, char *const *command) {
 	int result = sd_bus_message_open_container(call, 'r', "sv");
@@ -394,7 +378,7 @@ static int unit_append_properties(
 
 static int unit_call_make(
 	struct hook_unit *unit, const struct hook_job *job, sd_bus_message **out_call) {
-	CLEANUP_FREE char *program = unit_program_dup(job->command[0]);
+	CLEANUP_FREE char *program = program_find_dup(job->command[0]); /* the manager wants it whole */
 	if (!program) {
 		return -ENOENT;
 	}

@@ -2,14 +2,17 @@
 /* A table of keys, filled section by section; then each hook is checked as a whole. */
 #include "distributor/action/hooks_config.h"
 #include "common/base64url.h"
+#include "common/cleanup.h"
 #include "common/jwt.h"
 #include "common/mem.h"
 #include "common/sections.h"
+#include "distributor/action/program.h"
 #include "distributor/action/template.h"
 #include "distributor/action/words.h"
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 static const char *const hook_inputs[] = {
 	[HOOK_INPUT_LAST] = "last",
@@ -199,6 +202,18 @@ int hooks_config_load(const char *path, struct hooks_config *out_config, FILE *e
 		hooks_config_free(out_config);
 	}
 	return is_good ? 0 : -EINVAL;
+}
+
+void hooks_config_doubt(const struct hooks_config *config, FILE *err) {
+	for (size_t i = 0; i < config->count; i++) {
+		char *const *command = config->hooks[i].command;
+		CLEANUP_FREE char *program = command ? program_find_dup(command[0]) : NULL;
+		bool begins_nowhere = command && strchr(command[0], '/') && command[0][0] != '/';
+		if (command && !begins_nowhere && (!program || access(program, X_OK) < 0)) {
+			(void)fprintf(err, "[hook %s]: there is no program %s here%s\n", config->hooks[i].name,
+				command[0], program ? "" : "; is its folder in PATH?");
+		}
+	}
 }
 
 void hooks_config_free(struct hooks_config *config) {

@@ -41,6 +41,9 @@ struct hooks_config {
 /* Reads the [hook NAME] sections of the config file (NULL: none). 0, or -EINVAL with each problem
  * on err: file, line, key, and what would do; out_config is then empty. */
 int hooks_config_load(const char *path, struct hooks_config *out_config, FILE *err);
+/* What is well written and will still not work as things are: programs that are not there. One line
+ * each on err. */
+void hooks_config_doubt(const struct hooks_config *config, FILE *err);
 void hooks_config_free(struct hooks_config *config);
 /* What can be written in such a section, with defaults, as comments for a sample file. */
 void hooks_config_print_sample(FILE *out);

@@ -101,7 +101,8 @@ static char *keys_state_dir_dup(char **argv) {
 	char *dir = NULL;
 	if (settings_load(config_program(), 1, argv, &config, &action, &rest, &rest_count, stderr) ==
 		0) {
-		dir = config.state_dir ? mem_strdup(config.state_dir) : config_default_state_dir();
+		config_complete(&config);
+		dir = config.state_dir ? mem_strdup(config.state_dir) : NULL;
 		if (!dir) {
 			(void)command_fail("HOME is not set; give the directory with --state-dir");
 		}

@@ -158,7 +158,9 @@ static void sections_of_others_are_left_alone(void **state) {
 	finish(&l);
 	text = "[hooks]\nno_such = 1\n";
 	assert_int_equal(load_text(&l, text, strlen(text)), -EINVAL);
-	assert_non_null(strstr(l.said, "relay.conf:2: no_such: unknown setting"));
+	assert_string_equal(l.said,
+		"relay.conf:2: [hooks] no_such: there is no such section; there are [hook NAME] and [bell "
+		"NAME]\n");
 	finish(&l);
 }
 
@@ -397,6 +399,11 @@ static const struct {
 		"relay.conf:5: queue_messages = 0: must be 1 to 1000000\n"},
 	{"[limits]\r\nqueue_mesage = 5\r\n",
 		"relay.conf:2: queue_mesage: unknown setting; did you mean queue_messages?\n"},
+	{"queue messages = 5\n",
+		"relay.conf:1: queue messages: unknown setting; did you mean queue_messages?\n"},
+	{"queue_messages 5 = x\n",
+		"relay.conf:1: queue_messages 5: unknown setting; did you mean queue_messages?\n"},
+	{"inse = on\n", "relay.conf:1: inse: unknown setting; did you mean insecure?\n"},
 	{"frobnicate = 5\n", "relay.conf:1: frobnicate: unknown setting; see --help for all\n"},
 	{"help = 5\n", "relay.conf:1: help: unknown setting; see --help for all\n"},
 	{"= 5\n", "relay.conf:1: : unknown setting; see --help for all\n"},

@@ -116,7 +116,7 @@ static void mistakes_by_table(void **state) {
 			"FILE:2: usr: mail logins have no such key; did you mean user?\n"
 			"FILE:2: [jmap a] needs a user: user = ann@example.org\n"},
 		{"[jmap a]\npassword = x\nuser = a@b.c\n",
-			"FILE:2: password: mail logins have no such key\n"},
+			"FILE:2: password: mail logins have no such key; did you mean password_command?\n"},
 		{"[jmap a]\nuser = ann\n", "FILE:2: user: is no mail address, so session_url must say "
 								   "where the server is\n"},
 		{"[jmap a]\nuser = ann@exa/mple\n", NULL},
