@@ -492,6 +492,11 @@ static bool distributor_open_library(struct distributor *d) {
 	return d->library != NULL;
 }
 
+static void distributor_keep_heartbeats(const char *path, char *take_text, void *ctx) {
+	struct distributor *d = ctx;
+	disk_replace(d->disk, path, take_text, strlen(take_text), NULL, NULL);
+}
+
 static bool distributor_open_core(struct distributor *d) {
 	CLEANUP_FREE char *path = state_path(d->config->state_dir);
 	CLEANUP_FREE char *heartbeats = mem_printf("%s/heartbeats.json", d->config->state_dir);
@@ -499,6 +504,7 @@ static bool distributor_open_core(struct distributor *d) {
 	disk_on_trouble(d->disk, distributor_on_disk, d);
 	d->state = state_file_create(d->disk, path, true, distributor_print_state, d);
 	d->heartbeats = heartbeats_open(heartbeats);
+	heartbeats_keep_by(d->heartbeats, distributor_keep_heartbeats, d);
 	d->accounts = distributor_make_accounts(d);
 	d->registrations = distributor_make_registrations(d, d->accounts);
 	struct dispatch_options dispatch = {.alarms = d->alarms,
@@ -710,6 +716,9 @@ void distributor_destroy(struct distributor *d) {
 	if (d->dispatch) {
 		dispatch_save(d->dispatch);
 		state_file_save(d->state, NULL, NULL);
+	}
+	if (d->heartbeats) {
+		heartbeats_keep_by(d->heartbeats, NULL, NULL); /* the last word without the disk's thread */
 	}
 	disk_close(d->disk);
 	registrations_destroy(d->registrations); /* its last answers are announced */

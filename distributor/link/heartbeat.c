@@ -37,6 +37,8 @@ struct heartbeats {
 	unsigned int count;
 	int64_t written_sec;
 	bool is_changed, is_failing;
+	heartbeats_keep_fn *keep; /* NULL: written here */
+	void *keep_ctx;
 };
 
 static uint32_t heartbeat_min(uint32_t a, uint32_t b) {
@@ -124,12 +126,9 @@ static void heartbeats_read(struct heartbeats *heartbeats) {
 	}
 }
 
-static void heartbeats_write(struct heartbeats *heartbeats) {
-	if (!heartbeats->path || !heartbeats->is_changed) {
-		return;
-	}
+static char *heartbeats_print(const struct heartbeats *heartbeats) {
 	json_t *networks = json_array();
-	struct heartbeat *heartbeat;
+	const struct heartbeat *heartbeat;
 	LIST_FOREACH (heartbeat, &heartbeats->networks, link) {
 		if (heartbeat->key[0] != '\0') {
 			(void)json_array_append_new(networks,
@@ -141,15 +140,32 @@ static void heartbeats_write(struct heartbeats *heartbeats) {
 		}
 	}
 	json_t *root = json_pack("{s:i,s:o}", "v", 1, "networks", networks);
-	CLEANUP_FREE char *text = root ? json_dumps(root, JSON_INDENT(1)) : NULL;
+	char *text = root ? json_dumps(root, JSON_INDENT(1)) : NULL;
 	json_decref(root);
+	return text;
+}
+
+static void heartbeats_write(struct heartbeats *heartbeats) {
+	if (!heartbeats->path || !heartbeats->is_changed) {
+		return;
+	}
+	CLEANUP_FREE char *text = heartbeats_print(heartbeats);
+	heartbeats->is_changed = false;
+	if (text && heartbeats->keep) {
+		heartbeats->keep(heartbeats->path, steal(&text), heartbeats->keep_ctx);
+		return;
+	}
 	int result = text ? file_replace(heartbeats->path, text, strlen(text), 0600) : -EINVAL;
 	if (result < 0 && !heartbeats->is_failing) { /* said once */
 		log_warn("heartbeat file cannot be written path=%s error=%s", heartbeats->path,
 			strerror(-result));
 	}
 	heartbeats->is_failing = result < 0;
-	heartbeats->is_changed = false;
+}
+
+void heartbeats_keep_by(struct heartbeats *heartbeats, heartbeats_keep_fn *keep, void *ctx) {
+	heartbeats->keep = keep;
+	heartbeats->keep_ctx = ctx;
 }
 
 static void heartbeats_changed(struct heartbeats *heartbeats, int64_t now_sec) {

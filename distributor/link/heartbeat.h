@@ -24,6 +24,10 @@ struct heartbeats;
 /* Reads path (NULL: nothing is kept); a damaged file is set aside and logged. */
 struct heartbeats *heartbeats_open(const char *path);
 void heartbeats_close(struct heartbeats *heartbeats); /* writes what changed */
+/* Who writes the file from now on, without keeping the loop waiting; NULL: we do, which waits for
+ * the disk. */
+typedef void heartbeats_keep_fn(const char *path, char *take_text, void *ctx);
+void heartbeats_keep_by(struct heartbeats *heartbeats, heartbeats_keep_fn *keep, void *ctx);
 
 /* Seconds of silence after which to ping, for a network (its key, "" for unknown). now: wall clock
  * in seconds. */

@@ -4,6 +4,8 @@
 #
 #   tests/bench/device.sh [MINUTES]     how long it is watched idle (10)
 #
+# BENCH_NICE    the priority of all that takes part (0); -10 where the machine has other work
+#
 # Needs root, for the network namespaces that laptop and relay live in.
 set -eu
 cd "$(dirname "$0")/../.."

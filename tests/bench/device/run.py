@@ -247,6 +247,7 @@ def measure(minutes, directory):
 
 
 def main():
+    os.nice(int(os.environ.get("BENCH_NICE", "0")))  # children have it, too
     minutes = float(sys.argv[1]) if len(sys.argv) > 1 else 10
     directory = pathlib.Path(tempfile.mkdtemp(prefix="device-", dir=ROOT / "build/bench"))
     try:
