@@ -17,12 +17,15 @@ enum { COMMAND_TEXT_MAX = 4096 };
 static void __attribute__((format(printf, 1, 0))) command_say(const char *format, va_list args) {
 	char text[COMMAND_TEXT_MAX];
 	(void)vsnprintf(text, sizeof text, format, args);
-	command_note(text);
-}
-
-void command_note(const char *text) {
 	CLEANUP_FREE char *safe = command_safe_dup(text);
 	(void)fprintf(stderr, "bellwire: %s\n", safe);
+}
+
+void command_note(const char *format, ...) {
+	va_list args;
+	va_start(args, format);
+	command_say(format, args);
+	va_end(args);
 }
 
 char *command_safe_dup(const char *text) {

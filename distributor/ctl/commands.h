@@ -24,7 +24,7 @@ int vapid_command(int argc, char **argv);
 /* "bellwire: …" on standard error; returns COMMAND_FAILED. */
 int command_fail(const char *format, ...) __attribute__((format(printf, 1, 2)));
 /* The same for news that are no failure. Both are made safe for a terminal. */
-void command_note(const char *text);
+void command_note(const char *format, ...) __attribute__((format(printf, 1, 2)));
 /* What others said, in one line and without what a terminal would obey; fresh. */
 char *command_safe_dup(const char *text);
 /* As command_fail, with a pointer to the help; returns COMMAND_USAGE. */

@@ -46,7 +46,7 @@ static int password_try(const char *name) {
 	if (result != COMMAND_OK || !is_good) {
 		return result != COMMAND_OK ? result : command_fail("%s", sentence);
 	}
-	command_note(sentence);
+	command_note("%s", sentence);
 	return COMMAND_OK;
 }
 

@@ -26,7 +26,7 @@ struct probe {
 
 static void probe_on_step(const char *step, void *ctx) {
 	struct probe *probe = ctx;
-	command_note(step);
+	command_note("%s", step);
 	free(probe->said);
 	probe->said = mem_strdup(step);
 }

@@ -90,7 +90,7 @@ static void jmap_wait_tell(struct jmap_wait *wait, const json_t *login) {
 		return;
 	}
 	CLEANUP_FREE char *news = mem_printf("so far: %s", reason);
-	command_note(news);
+	command_note("%s", news);
 	free(wait->told);
 	wait->told = mem_strdup(reason);
 }

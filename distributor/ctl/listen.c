@@ -15,7 +15,6 @@
 #include <ev.h>
 #include <inttypes.h>
 #include <poll.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <sys/stat.h>
 
@@ -86,15 +85,6 @@ struct listen {
 	int status;
 };
 
-static void __attribute__((format(printf, 1, 2))) listen_note(const char *format, ...) {
-	va_list args;
-	va_start(args, format);
-	(void)fputs("bellwire: ", stderr);
-	(void)vfprintf(stderr, format, args);
-	(void)fputc('\n', stderr);
-	va_end(args);
-}
-
 /* Ends the loop, after a Close frame if there is a connection. */
 static void listen_end(struct listen *listen, int status) {
 	if (listen->is_ending) {
@@ -112,10 +102,7 @@ static bool listen_print(struct listen *listen, json_t *take_line) {
 	if (command_print_json(take_line)) {
 		return true;
 	}
-	if (errno != EPIPE) {
-		listen_note("standard output: %s", strerror(errno));
-	}
-	listen_end(listen, errno == EPIPE ? COMMAND_OK : COMMAND_FAILED);
+	listen_end(listen, command_reader_is_gone() ? COMMAND_OK : COMMAND_FAILED);
 	return false;
 }
 
@@ -130,7 +117,7 @@ static void listen_send(struct listen *listen, json_t *take_message) {
 static void listen_save(struct listen *listen) {
 	int result = listen_state_save(&listen->state);
 	if (result < 0) {
-		listen_note("%s cannot be written: %s; this push URL will be lost", listen->state.path,
+		command_note("%s cannot be written: %s; this push URL will be lost", listen->state.path,
 			strerror(-result));
 	}
 }
@@ -171,7 +158,7 @@ static bool listen_get_text(const json_t *json, const char *key, struct slice *o
 
 /* Drops the connection; the retry follows. */
 static void listen_give_up(struct listen *listen, const char *what, int64_t status) {
-	listen_note("the relay answered %s with status %" PRId64 "%s", what, status,
+	command_note("the relay answered %s with status %" PRId64 "%s", what, status,
 		status >= 500 ? ", which means trouble on its side" : "");
 	websocket_close(listen->websocket);
 }
@@ -193,7 +180,7 @@ static void listen_on_hello(struct listen *listen, const json_t *message) {
 	}
 	if (!state->uaid || !slice_equals(uaid, state->uaid)) {
 		if (state->uaid && state->endpoint) {
-			listen_note("the relay does not know this device any more; it gets a new push URL");
+			command_note("the relay does not know this device any more; it gets a new push URL");
 		}
 		mem_replace_text(&state->uaid, uaid);
 		free(state->endpoint);
@@ -336,7 +323,7 @@ static void listen_on_notification(struct listen *listen, json_t *message) {
 		json_t *line = listen->options->raw ? json_incref(message)
 											: listen_describe(listen, message, channel, version);
 		if (!line) {
-			listen_note("a push whose data is not base64url is dropped");
+			command_note("a push whose data is not base64url is dropped");
 		} else if (!listen_print(listen, line)) {
 			return; /* not shown, so not acknowledged */
 		} else {
@@ -398,7 +385,7 @@ static void listen_on_closed(const struct websocket_end *end, void *ctx) {
 		return;
 	}
 	double delay_sec = backoff_next_ms(&listen->backoff) / 1000.;
-	listen_note("%s; next attempt in %.1f s", end->reason, delay_sec);
+	command_note("%s; next attempt in %.1f s", end->reason, delay_sec);
 	ev_timer_set(&listen->retry, delay_sec, 0.);
 	ev_timer_start(listen->loop, &listen->retry);
 }
@@ -438,7 +425,7 @@ static void listen_on_no_answer(struct ev_loop *loop, ev_timer *timer, int event
 	(void)loop;
 	(void)events;
 	struct listen *listen = timer->data;
-	listen_note("the relay does not answer hello");
+	command_note("the relay does not answer hello");
 	websocket_close(listen->websocket);
 }
 
@@ -499,7 +486,7 @@ static int listen_open_state(struct listen *listen, const struct url *relay) {
 	}
 	if (result < 0) {
 		if (!options->no_state) {
-			listen_note("%s; this one gets a push URL that is not kept",
+			command_note("%s; this one gets a push URL that is not kept",
 				error ? error : "there is no home folder for the state");
 		}
 		listen_state_open_unkept(&listen->state, options->relay);

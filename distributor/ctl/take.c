@@ -27,7 +27,7 @@ static int take_on_push(sd_bus_message *call, void *userdata, sd_bus_error *erro
 	}
 	if (take->is_ended || !command_print_json(push)) {
 		take->is_ended = true; /* not shown, so not acknowledged */
-		take->status = errno == EPIPE ? COMMAND_OK : COMMAND_FAILED;
+		take->status = command_reader_is_gone() ? COMMAND_OK : COMMAND_FAILED;
 		return sd_bus_error_set(error, SD_BUS_ERROR_FAILED, "the listener ends");
 	}
 	take->printed++;

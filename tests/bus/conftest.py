@@ -12,8 +12,9 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "integratio
 import daemon as daemon_module  # noqa: E402
 from driver import Driver  # noqa: E402
 from harness.clock import Clock  # noqa: E402
+from harness.fake_relay import fake_relay  # noqa: E402, F401
 from harness.relay import Relay  # noqa: E402
-from session import Caller, Session  # noqa: E402
+from session import SUCCEEDED, Caller, Session  # noqa: E402
 
 
 @pytest.fixture
@@ -82,5 +83,25 @@ def clock():
 
 
 @pytest.fixture
+def desktop(session):
+    """What it shows of notifications."""
+    from desktop import Server  # needs python3-dbusmock, which few do
+
+    server = Server(session)
+    yield server
+    server.process.kill()
+
+
+@pytest.fixture
 def timed_daemon(start_daemon, clock):
     return start_daemon(clock=clock)
+
+
+@pytest.fixture
+def absent(timed_daemon, caller, session):
+    """A daemon with an app, org.example.App, that knows its .endpoint and neither runs nor can be started."""
+    app = session.app("org.example.App").start()
+    assert caller.register(app.service, "token") == SUCCEEDED
+    timed_daemon.endpoint = app.wait("NewEndpoint")[0]["endpoint"]
+    app.stop()
+    return timed_daemon

@@ -78,10 +78,17 @@ class Daemon:
         """`bellwire apps --json`."""
         return json.loads(self.tool("apps", "--json").stdout)
 
+    def keys(self, hook):
+        """`bellwire keys`, once the hook has its push URL."""
+
+        def found():
+            done = self.tool("keys", hook, "--state-dir", self.state_dir)
+            return json.loads(done.stdout) if done.returncode == 0 else None
+
+        return wait_until(found, 20, "the hook's push URL")
+
     def stop(self):
-        status = self.process.terminate()
-        self.process.assert_no_sanitizer_report()
-        assert status == 0, f"exit status {status}\n{self.process.log()[-6000:]}"
+        self.process.end_well()
 
     def kill(self):
         self.process.kill()

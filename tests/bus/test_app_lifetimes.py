@@ -9,16 +9,6 @@ SERVICE = "org.example.App"
 DAY = 86400
 
 
-@pytest.fixture
-def gone(timed_daemon, caller, session):
-    """A registered app that neither runs nor can be started; its daemon."""
-    app = session.app(SERVICE).start()
-    assert caller.register(SERVICE, "token") == SUCCEEDED
-    timed_daemon.endpoint = app.wait("NewEndpoint")[0]["endpoint"]
-    app.stop()
-    return timed_daemon
-
-
 def absent_since(daemon):
     """In milliseconds; 0: it is there."""
     (app,) = daemon.apps()
@@ -32,35 +22,35 @@ def pass_days(daemon, clock, count):
         daemon.status()
 
 
-def test_thirty_days(gone, relay, clock):
-    pass_days(gone, clock, 1)
-    wait_until(lambda: absent_since(gone) > 0, 20, "the absence to be noticed")
-    pass_days(gone, clock, 28)
-    assert len(gone.apps()) == 1
-    assert relay.post(gone.endpoint).status == 201
-    gone.restart()
-    pass_days(gone, clock, 3)
-    wait_until(lambda: gone.apps() == [], 20, "the registration's end")
-    wait_until(lambda: relay.post(gone.endpoint).status in (404, 410), 20, "the endpoint's end")
+def test_thirty_days(absent, relay, clock):
+    pass_days(absent, clock, 1)
+    wait_until(lambda: absent_since(absent) > 0, 20, "the absence to be noticed")
+    pass_days(absent, clock, 28)
+    assert len(absent.apps()) == 1
+    assert relay.post(absent.endpoint).status == 201
+    absent.restart()
+    pass_days(absent, clock, 3)
+    wait_until(lambda: absent.apps() == [], 20, "the registration's end")
+    wait_until(lambda: relay.post(absent.endpoint).status in (404, 410), 20, "the endpoint's end")
 
 
 @pytest.mark.parametrize("way", ["starts", "can be started", "registers"])
-def test_an_app_that_comes_back(gone, clock, caller, session, way):
-    pass_days(gone, clock, 2)
-    wait_until(lambda: absent_since(gone) > 0, 20, "the absence to be noticed")
+def test_an_app_that_comes_back(absent, clock, caller, session, way):
+    pass_days(absent, clock, 2)
+    wait_until(lambda: absent_since(absent) > 0, 20, "the absence to be noticed")
     app = session.app(SERVICE)
     if way == "starts":
         app.start()
     elif way == "can be started":
         app.make_activatable()
-        pass_days(gone, clock, 1)
+        pass_days(absent, clock, 1)
     else:
         assert caller.register(SERVICE, "token") == SUCCEEDED
-    wait_until(lambda: absent_since(gone) == 0, 20, "the return to be noticed")
+    wait_until(lambda: absent_since(absent) == 0, 20, "the return to be noticed")
     if way == "starts":
         app.stop()
-    pass_days(gone, clock, 25)
-    assert len(gone.apps()) == 1  # a new absence is counted anew
+    pass_days(absent, clock, 25)
+    assert len(absent.apps()) == 1  # a new absence is counted anew
 
 
 def test_an_app_that_is_never_started_by_the_bus(timed_daemon, clock, caller, session):

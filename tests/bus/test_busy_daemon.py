@@ -46,12 +46,7 @@ def test_while_a_hook_runs(start_daemon, session, caller):
     config = session.directory / "hooks.conf"
     config.write_text(f"[hook door]\ncommand = sh -c 'touch {session.directory}/runs; yes'\nquiet = 0\ncatch_up = off\n")
     daemon = start_daemon(config=config)
-
-    def keys():
-        done = run_tool("keys", "door", "--state-dir", daemon.state_dir, env=session.env)
-        return json.loads(done.stdout) if done.returncode == 0 else None
-
-    daemon.push(wait_until(keys, 20, "the hook's push URL")["endpoint"], b"ring")
+    daemon.push(daemon.keys("door")["endpoint"], b"ring")
     wait_until(lambda: (session.directory / "runs").exists(), 20, "the hook")
     check_fast(caller)
 

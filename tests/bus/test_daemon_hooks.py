@@ -6,7 +6,6 @@ import pathlib
 import sys
 
 import pytest
-from desktop import Server
 from harness.process import wait_until
 from harness.tool import run_tool
 
@@ -23,26 +22,11 @@ catch_up = off
 """
 
 
-@pytest.fixture
-def desktop(session):
-    server = Server(session)
-    yield server
-    server.process.kill()
-
-
-def keys_of(daemon, hook):
-    def keys():
-        done = run_tool("keys", hook, "--state-dir", daemon.state_dir, env=daemon.session.env)
-        return json.loads(done.stdout) if done.returncode == 0 else None
-
-    return wait_until(keys, 20, "the hook's push URL")
-
-
 def test_a_push_is_shown_and_runs_the_command(session, desktop, start_daemon):
     config = session.directory / "hooks.conf"
     config.write_text(CONFIG.format(directory=session.directory))
     daemon = start_daemon(config=config)
-    to = keys_of(daemon, "door")
+    to = daemon.keys("door")
     message = '{"title":"Ding","message":"at the <door>"}'
     done = run_tool("send", "-", "--message", message, "--urgency", "high", text=json.dumps(to))
     assert done.returncode == 0, done.stderr
@@ -76,7 +60,7 @@ def test_a_unit_has_none_of_our_restrictions(session, manager, start_daemon):
     config.write_text(UNITS.format(directory=session.directory))
     daemon = start_daemon(config=config, wrapper=["env", "BELLWIRE_POOL=3", "setpriv", "--no-new-privs"])
     for hook in ("unit", "child"):
-        daemon.push(keys_of(daemon, hook)["endpoint"], b"x")
+        daemon.push(daemon.keys(hook)["endpoint"], b"x")
     wait_until((session.directory / "environment").exists, 20, "the unit")
     daemon.wait_acknowledged(2)
     assert (session.directory / "unit").read_text().split() == ["NoNewPrivs:", "0"]

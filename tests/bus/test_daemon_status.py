@@ -5,24 +5,10 @@ import ssl
 
 import pytest
 from harness.certificates import make_certificate
-from harness.fake_relay import FakeRelay
 from harness.namespace import require_namespaces
 from harness.process import free_port, wait_until
 
 NOT_CONNECTED = 3  # EXIT STATUS in bellwire(1)
-
-
-@pytest.fixture
-def fake_relay():
-    relays = []
-
-    def start(**options):
-        relays.append(FakeRelay(**options))
-        return relays[-1]
-
-    yield start
-    for one in relays:
-        one.stop()
 
 
 def check(daemon, state, *words):

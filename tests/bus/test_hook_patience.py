@@ -32,19 +32,11 @@ class Hooked:
         config.write_text(CONFIG.format(got=self.got_path))
         # everything is delivered at once, so that what waits does so here
         self.daemon = start_daemon(clock=clock, config=config, min_urgency="very-low")
-        self.env = session.env
-
-    def endpoint(self, hook):
-        def keys():
-            done = run_tool("keys", hook, "--state-dir", self.daemon.state_dir, env=self.env)
-            return json.loads(done.stdout) if done.returncode == 0 else None
-
-        return wait_until(keys, 20, "the hook's push URL")["endpoint"]
 
     def push(self, text, hook="mail", **headers):
         """Returns when the daemon has it."""
         before = self.daemon.status()["received"]
-        self.daemon.push(self.endpoint(hook), text.encode(), **headers)
+        self.daemon.push(self.daemon.keys(hook)["endpoint"], text.encode(), **headers)
         wait_until(lambda: self.daemon.status()["received"] > before, 20, "the push")
 
     def got(self):

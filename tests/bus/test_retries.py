@@ -49,16 +49,6 @@ def test_an_app_that_is_not_there(timed_daemon, clock, caller):
     check_schedule(timed_daemon, clock, caller, [MINUTE, 5 * MINUTE, 30 * MINUTE, 6 * HOUR, 6 * HOUR])
 
 
-@pytest.fixture
-def absent(timed_daemon, caller, session):
-    """An app that knows its endpoint and has gone; its daemon."""
-    app = session.app(SERVICE).start()
-    assert caller.register(SERVICE, "token") == SUCCEEDED
-    timed_daemon.endpoint = app.wait("NewEndpoint")[0]["endpoint"]
-    app.stop()
-    return timed_daemon
-
-
 def texts(app, count):
     return [bytes.fromhex(event["message"]).decode() for event in app.wait("Message", count)]
 

@@ -2,19 +2,10 @@
 """Apps that cannot register because the user has to do something: the desktop says so, once."""
 
 import pytest
-from desktop import Server
-from harness.fake_relay import FakeRelay
 from harness.process import wait_until
 from session import SUCCEEDED, failed
 
 SERVICE = "org.example.App"
-
-
-@pytest.fixture
-def desktop(session):
-    server = Server(session)
-    yield server
-    server.process.kill()
 
 
 def test_no_relay_is_set(desktop, start_daemon, relay, caller, session):
@@ -32,20 +23,15 @@ def test_no_relay_is_set(desktop, start_daemon, relay, caller, session):
     assert len(desktop.shown()) == 1
 
 
-def test_the_relay_refuses_the_device(desktop, start_daemon, caller):
+def test_the_relay_refuses_the_device(desktop, start_daemon, fake_relay, caller):
     """For want of an invite; a known way out is named."""
-    relay = FakeRelay(refuses=403)
-    try:
-        daemon = start_daemon(relay=relay.url)
-        wait_until(lambda: daemon.status()["state"] == "refused", 20, "the refusal")
-        assert caller.register(SERVICE, "token") == failed("ACTION_REQUIRED")
-        assert caller.register(SERVICE, "token") == failed("ACTION_REQUIRED")
-        ((_, _, title, text, _),) = desktop.shown(1)
-        assert title == "Pushes do not arrive" and "invite" in text
-        daemon.reconnect()
-        wait_until(lambda: daemon.status()["attempts"] >= 2, 20, "another attempt")
-        wait_until(lambda: daemon.status()["state"] == "refused", 20, "the refusal")
-        assert len(desktop.shown()) == 1
-        daemon.stop()
-    finally:
-        relay.stop()
+    daemon = start_daemon(relay=fake_relay(refuses=403).url)
+    wait_until(lambda: daemon.status()["state"] == "refused", 20, "the refusal")
+    assert caller.register(SERVICE, "token") == failed("ACTION_REQUIRED")
+    assert caller.register(SERVICE, "token") == failed("ACTION_REQUIRED")
+    ((_, _, title, text, _),) = desktop.shown(1)
+    assert title == "Pushes do not arrive" and "invite" in text
+    daemon.reconnect()
+    wait_until(lambda: daemon.status()["attempts"] >= 2, 20, "another attempt")
+    wait_until(lambda: daemon.status()["state"] == "refused", 20, "the refusal")
+    assert len(desktop.shown()) == 1

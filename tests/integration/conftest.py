@@ -10,7 +10,7 @@ import pytest
 sys.path.insert(0, os.path.dirname(__file__))
 
 from harness import redis as redis_module  # noqa: E402
-from harness.fake_relay import FakeRelay  # noqa: E402
+from harness.fake_relay import fake_relay  # noqa: E402
 from harness.household import Household  # noqa: E402
 from harness.laptop import Laptop  # noqa: E402
 from harness.link import Link  # noqa: E402
@@ -162,17 +162,3 @@ def start_link():
     yield start
     for one in links:
         one.quit()
-
-
-@pytest.fixture
-def fake_relay():
-    """fake_relay(**options): relays that do what the test tells them."""
-    relays = []
-
-    def start(**options):
-        relays.append(FakeRelay(**options))
-        return relays[-1]
-
-    yield start
-    for one in relays:
-        one.stop()

@@ -17,23 +17,9 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
-from harness.fake_relay import FakeRelay
 from harness.tool import TOOL, Listener, run_tool
 
 ENDPOINT = "http://127.0.0.1:9/p/abc"
-
-
-@pytest.fixture
-def fake():
-    relays = []
-
-    def start(**options):
-        relays.append(FakeRelay(**options))
-        return relays[-1]
-
-    yield start
-    for one in relays:
-        one.stop()
 
 
 @pytest.fixture
@@ -59,8 +45,8 @@ def begin(relay, listener, **hello):
     return peer, channel
 
 
-def test_says_hello_registers_and_prints_the_endpoint_first(fake, listen):
-    relay = fake()
+def test_says_hello_registers_and_prints_the_endpoint_first(fake_relay, listen):
+    relay = fake_relay()
     listener = listen(relay.url)
     peer = relay.peer()
     hello = peer.greet()
@@ -74,8 +60,8 @@ def test_says_hello_registers_and_prints_the_endpoint_first(fake, listen):
     assert peer.read_close() == 1000
 
 
-def test_prints_then_acknowledges_and_drops_what_comes_twice(fake, listen):
-    relay = fake()
+def test_prints_then_acknowledges_and_drops_what_comes_twice(fake_relay, listen):
+    relay = fake_relay()
     listener = listen(relay.url)
     peer, channel = begin(relay, listener)
     listener.line()
@@ -95,8 +81,8 @@ def test_prints_then_acknowledges_and_drops_what_comes_twice(fake, listen):
     assert listener.stop() == 0 and not listener.has_line()
 
 
-def test_bytes_and_what_cannot_be_decrypted_are_printed_too(fake, listen):
-    relay = fake()
+def test_bytes_and_what_cannot_be_decrypted_are_printed_too(fake_relay, listen):
+    relay = fake_relay()
     listener = listen(relay.url)
     peer, channel = begin(relay, listener)
     listener.line()
@@ -116,8 +102,8 @@ def test_bytes_and_what_cannot_be_decrypted_are_printed_too(fake, listen):
         assert peer.read_ack() == version
 
 
-def test_reconnects_with_backoff_and_says_why(fake, listen):
-    relay = fake()
+def test_reconnects_with_backoff_and_says_why(fake_relay, listen):
+    relay = fake_relay()
     listener = listen(relay.url)
     peer, channel = begin(relay, listener)
     listener.line()
@@ -134,24 +120,20 @@ def test_reconnects_with_backoff_and_says_why(fake, listen):
     assert not listener.has_line()  # the endpoint is the same, so it is not said again
 
 
-def test_a_relay_that_is_away_is_tried_again(fake, listen):
-    relay = fake()
+def test_a_relay_that_is_away_is_tried_again(fake_relay, listen):
+    relay = fake_relay()
     port = relay.port
     listener = listen(relay.url)
     begin(relay, listener)[0].drop()
     relay.stop()
     listener.note("cannot connect to 127.0.0.1")
-    back = FakeRelay(port=port)
-    try:
-        back.peer().greet()
-    finally:
-        assert listener.stop() == 0
-        back.stop()
-        relay.stop = lambda: None
+    fake_relay(port=port).peer().greet()
+    assert listener.stop() == 0
+    relay.stop = lambda: None
 
 
-def test_a_relay_that_forgot_the_device_gives_a_new_endpoint(fake, listen):
-    relay = fake()
+def test_a_relay_that_forgot_the_device_gives_a_new_endpoint(fake_relay, listen):
+    relay = fake_relay()
     listener = listen(relay.url)
     peer, _ = begin(relay, listener)
     first = listener.line()
@@ -164,8 +146,8 @@ def test_a_relay_that_forgot_the_device_gives_a_new_endpoint(fake, listen):
     listener.note("does not know this device")
 
 
-def test_the_state_survives_and_is_secret(fake, listen, tmp_path):
-    relay = fake()
+def test_the_state_survives_and_is_secret(fake_relay, listen, tmp_path):
+    relay = fake_relay()
     state = tmp_path / "a" / "b" / "listen.json"
     listener = listen(relay.url, "--state", state)
     begin(relay, listener)
@@ -189,9 +171,9 @@ def test_the_state_survives_and_is_secret(fake, listen, tmp_path):
     assert refused.wait() == 1 and state.read_text() == "{}"
 
 
-def test_the_state_of_another_relay_is_not_taken(fake, listen, tmp_path):
+def test_the_state_of_another_relay_is_not_taken(fake_relay, listen, tmp_path):
     """What it holds is a secret between the two; a relay that has moved may be named in the file."""
-    relay, other = fake(), fake()
+    relay, other = fake_relay(), fake_relay()
     state = tmp_path / "s"
     listener = listen(relay.url, "--state", state)
     _, channel = begin(relay, listener)
@@ -208,8 +190,8 @@ def test_the_state_of_another_relay_is_not_taken(fake, listen, tmp_path):
     assert moved.stop() == 0
 
 
-def test_a_second_listener_does_not_take_the_identity(fake, listen, tmp_path):
-    relay = fake()
+def test_a_second_listener_does_not_take_the_identity(fake_relay, listen, tmp_path):
+    relay = fake_relay()
     one = listen(relay.url, "--state", tmp_path / "s")
     begin(relay, one)
     one.line()
@@ -225,8 +207,8 @@ def test_a_second_listener_does_not_take_the_identity(fake, listen, tmp_path):
     assert four.line()["auth"] != three.notes
 
 
-def test_another_vapid_key_means_another_channel(fake, listen, tmp_path):
-    relay = fake()
+def test_another_vapid_key_means_another_channel(fake_relay, listen, tmp_path):
+    relay = fake_relay()
     key = run_tool("vapid", "new", "--out", tmp_path / "key").stdout.strip()
     listener = listen(relay.url, "--state", tmp_path / "s")
     _, channel = begin(relay, listener)
@@ -242,8 +224,8 @@ def test_another_vapid_key_means_another_channel(fake, listen, tmp_path):
     assert second["endpoint"] != first["endpoint"] and second["auth"] != first["auth"]
 
 
-def test_no_ack_and_count_and_raw(fake, listen):
-    relay = fake()
+def test_no_ack_and_count_and_raw(fake_relay, listen):
+    relay = fake_relay()
     listener = listen(relay.url, "--count", 2, "--no-ack", "--raw")
     peer, channel = begin(relay, listener)
     listener.line()
@@ -257,8 +239,8 @@ def test_no_ack_and_count_and_raw(fake, listen):
     assert peer.read_close() == 1000  # and no ack before it
 
 
-def test_acks_are_sent_before_count_ends_it(fake, listen):
-    relay = fake()
+def test_acks_are_sent_before_count_ends_it(fake_relay, listen):
+    relay = fake_relay()
     listener = listen(relay.url, "--count", 3)
     peer, channel = begin(relay, listener)
     for version in ("v1", "v2", "v3"):
@@ -268,8 +250,8 @@ def test_acks_are_sent_before_count_ends_it(fake, listen):
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_a_signal_ends_it_at_once_even_when_the_relay_stalls(fake, listen, number):
-    relay = fake()
+def test_a_signal_ends_it_at_once_even_when_the_relay_stalls(fake_relay, listen, number):
+    relay = fake_relay()
     listener = listen(relay.url)
     relay.peer().read("hello")
     listener.child.send_signal(number)
@@ -283,8 +265,8 @@ def test_a_signal_ends_it_while_it_waits_for_the_next_attempt(listen):
     assert listener.wait(timeout=5) == 0
 
 
-def test_the_readers_end_ends_it_and_nothing_unread_is_acknowledged(fake, tmp_path):
-    relay = fake()
+def test_the_readers_end_ends_it_and_nothing_unread_is_acknowledged(fake_relay, tmp_path):
+    relay = fake_relay()
     child = subprocess.Popen(
         [TOOL, "listen", "--relay", relay.url, "--state", tmp_path / "s"],
         stdout=subprocess.PIPE,
@@ -301,8 +283,8 @@ def test_the_readers_end_ends_it_and_nothing_unread_is_acknowledged(fake, tmp_pa
     child.stderr.close()
 
 
-def test_a_refused_registration_ends_it(fake, listen):
-    relay = fake()
+def test_a_refused_registration_ends_it(fake_relay, listen):
+    relay = fake_relay()
     listener = listen(relay.url)
     peer = relay.peer()
     peer.greet()
@@ -311,8 +293,8 @@ def test_a_refused_registration_ends_it(fake, listen):
     assert listener.wait() == 1
 
 
-def test_a_storage_failure_is_tried_again(fake, listen):
-    relay = fake()
+def test_a_storage_failure_is_tried_again(fake_relay, listen):
+    relay = fake_relay()
     listener = listen(relay.url)
     peer = relay.peer()
     peer.greet()
@@ -323,8 +305,8 @@ def test_a_storage_failure_is_tried_again(fake, listen):
     assert listener.line()["endpoint"] == ENDPOINT
 
 
-def test_nonsense_from_the_relay_is_survived(fake, listen):
-    relay = fake()
+def test_nonsense_from_the_relay_is_survived(fake_relay, listen):
+    relay = fake_relay()
     listener = listen(relay.url)
     peer, channel = begin(relay, listener)
     listener.line()
@@ -347,8 +329,8 @@ def test_nonsense_from_the_relay_is_survived(fake, listen):
     assert listener.line()["version"] == "last"
 
 
-def test_the_path_of_an_invitation_and_http_urls_are_used(fake, listen, tmp_path):
-    relay = fake()
+def test_the_path_of_an_invitation_and_http_urls_are_used(fake_relay, listen, tmp_path):
+    relay = fake_relay()
     listener = listen(relay.url.replace("ws:", "http:") + "i/SECRET?a=b")
     peer, _ = begin(relay, listener)
     assert peer.path == "/i/SECRET?a=b"
@@ -357,8 +339,8 @@ def test_the_path_of_an_invitation_and_http_urls_are_used(fake, listen, tmp_path
     assert "SECRET" not in file.name
 
 
-def test_a_refused_upgrade_is_explained(fake, listen):
-    listener = listen(fake(refuses=403).url)
+def test_a_refused_upgrade_is_explained(fake_relay, listen):
+    listener = listen(fake_relay(refuses=403).url)
     listener.note("status 403")
 
 
@@ -424,12 +406,12 @@ ELSEWHERE = [x509.DNSName("other.example")]
         (LOCAL, 2, 9, "is not valid before 20"),
     ],
 )
-def test_certificates_are_checked(fake, listen, tmp_path, names, days_from, days_to, words):
+def test_certificates_are_checked(fake_relay, listen, tmp_path, names, days_from, days_to, words):
     pem = tmp_path / "pem"
     make_certificate(pem, names, days_from, days_to)
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(pem)
-    relay = fake(ssl=context)
+    relay = fake_relay(ssl=context)
     listener = listen(relay.url, "--ca", pem)
     if words:
         listener.note(words)
@@ -440,18 +422,18 @@ def test_certificates_are_checked(fake, listen, tmp_path, names, days_from, days
         listener.line()
 
 
-def test_a_self_signed_certificate_is_refused_unless_insecure(fake, listen, tmp_path):
+def test_a_self_signed_certificate_is_refused_unless_insecure(fake_relay, listen, tmp_path):
     make_certificate(tmp_path / "pem", ELSEWHERE, -9, -2)
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(tmp_path / "pem")
-    relay = fake(ssl=context)
+    relay = fake_relay(ssl=context)
     listen(relay.url).note("self-signed")
     listener = listen(relay.url, "--no-state", "--insecure")
     begin(relay, listener)
     listener.line()
 
 
-def test_a_relay_without_tls_is_named(fake, listen):
-    relay = fake()
+def test_a_relay_without_tls_is_named(fake_relay, listen):
+    relay = fake_relay()
     listener = listen(relay.url.replace("ws", "wss"))
     listener.note("next attempt in")

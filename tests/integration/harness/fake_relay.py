@@ -7,6 +7,7 @@ import json
 import queue
 import threading
 
+import pytest
 import websockets
 
 
@@ -158,3 +159,17 @@ class Peer:
     def read_ack(self):
         (update,) = self.read("ack")["updates"]
         return update["version"]
+
+
+@pytest.fixture
+def fake_relay():
+    """fake_relay(**options): relays that do what the test tells them."""
+    relays = []
+
+    def start(**options):
+        relays.append(FakeRelay(**options))
+        return relays[-1]
+
+    yield start
+    for one in relays:
+        one.stop()

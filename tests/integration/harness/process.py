@@ -105,6 +105,12 @@ class Process:
                 f"pid {self.pid} ignored SIGTERM for {timeout} s\n{self.log()[-4000:]}"
             ) from None
 
+    def end_well(self, timeout=20):
+        """SIGTERM, then status 0 and nothing from the sanitizers."""
+        status = self.terminate(timeout)
+        self.assert_no_sanitizer_report()
+        assert status == 0, f"exit status {status}\n{self.log()[-6000:]}"
+
     def assert_no_sanitizer_report(self):
         log = self.log()
         assert not any(mark in log for mark in SANITIZER_MARKS), log[-12000:]
