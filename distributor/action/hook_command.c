@@ -15,6 +15,7 @@ const int64_t hook_again_ms[HOOK_AGAIN_COUNT] = {10000, 60000, 300000};
 struct hook_command {
 	struct hook_place place;
 	struct hook_job job; /* a copy, while a unit is tried */
+	int outputs[2]; /* its own, when it has some */
 	struct hook_run *run; /* one of these two */
 	struct hook_unit *unit;
 	hook_ended_fn *done;
@@ -40,7 +41,12 @@ static void hook_command_keep_job(struct hook_command *command, const struct hoo
 	command->job.name = mem_strdup(job->name);
 	command->job.command = words_dup(job->command);
 	command->job.variables = words_dup(job->variables);
-	command->job.input = fcntl(job->input, F_DUPFD_CLOEXEC, 3); /* -1: found out when it is used */
+	/* -1: found out when it is used */
+	command->job.input = fcntl(job->input, F_DUPFD_CLOEXEC, 3);
+	for (int i = 0; job->outputs && i < 2; i++) {
+		command->outputs[i] = fcntl(job->outputs[i], F_DUPFD_CLOEXEC, 3);
+	}
+	command->job.outputs = job->outputs ? command->outputs : NULL;
 }
 
 static void hook_command_free(struct hook_command *command) {
@@ -50,6 +56,9 @@ static void hook_command_free(struct hook_command *command) {
 		words_free((char **)(uintptr_t)command->job.command);
 		words_free((char **)(uintptr_t)command->job.variables);
 		(void)close(command->job.input);
+		for (int i = 0; command->job.outputs && i < 2; i++) {
+			(void)close(command->outputs[i]);
+		}
 	}
 	free(command);
 }

@@ -27,7 +27,7 @@ struct hook_run {
 	ev_io ended; /* its pidfd */
 	ev_io said; /* our end of its output; not active once that is closed */
 	struct alarm limit; /* the time limit, then the kill */
-	bool is_timed_out, is_for_person;
+	bool is_timed_out, may_leave_some; /* processes, behind it */
 	char line[HOOK_LINE_MAX];
 	size_t line_len;
 	uint64_t lines;
@@ -131,7 +131,7 @@ static void hook_on_ended(struct ev_loop *loop, ev_io *io, int events) {
 		if (info.si_pid == 0) {
 			return; /* not ended after all */
 		}
-		if (!run->is_for_person) {
+		if (!run->may_leave_some || run->is_timed_out) {
 			(void)kill(-run->pid, run->is_timed_out ? SIGKILL : SIGTERM);
 		}
 		(void)waitid(P_PID, (id_t)run->pid, &info, WEXITED | WNOHANG);
@@ -168,8 +168,12 @@ void hook_run_leave(struct hook_run *run) {
 
 /* ---- the start ---- */
 
-/* Our end of its output (-1: nobody listens) and its own. */
+/* Our end of its output (-1: nobody listens) and its own (-1: the job has some). */
 static int hook_open_output(const struct hook_job *job, int out_ends[2]) {
+	if (job->outputs) {
+		out_ends[0] = out_ends[1] = -1;
+		return 0;
+	}
 	if (job->is_for_person) {
 		out_ends[0] = -1;
 		out_ends[1] = open("/dev/null", O_WRONLY | O_CLOEXEC);
@@ -188,10 +192,13 @@ int hook_run_start(struct ev_loop *loop, struct alarms *alarms, const struct hoo
 	if (opened < 0) {
 		return opened;
 	}
-	struct child child = {job->command, job->variables, job->input, ends[1], ends[1]};
+	struct child child = {job->command, job->variables, job->input,
+		job->outputs ? job->outputs[0] : ends[1], job->outputs ? job->outputs[1] : ends[1]};
 	pid_t pid = 0;
 	int pidfd = child_start(&child, &pid);
-	(void)close(ends[1]);
+	if (ends[1] >= 0) {
+		(void)close(ends[1]);
+	}
 	if (pidfd < 0) {
 		if (ends[0] >= 0) {
 			(void)close(ends[0]);
@@ -202,7 +209,7 @@ int hook_run_start(struct ev_loop *loop, struct alarms *alarms, const struct hoo
 	run->loop = loop;
 	run->what = mem_strdup(job->what);
 	run->name = mem_strdup(job->name);
-	run->is_for_person = job->is_for_person;
+	run->may_leave_some = job->is_for_person || job->outputs;
 	run->pid = pid;
 	run->done = done;
 	run->ctx = ctx;

@@ -38,6 +38,9 @@ struct hook_job {
 	/* Somebody asked for it at the screen: it has no part in our end, its output is not logged, and
 	 * what it leaves behind lives on. */
 	bool is_for_person;
+	/* Two descriptors, borrowed, that become standard output and error in place of the log; what it
+	 * leaves behind lives on then, too. NULL: the log. */
+	const int *outputs;
 };
 
 enum { HOOK_EXIT_NOT_NOW = 75, HOOK_KILL_MS = 5000 };

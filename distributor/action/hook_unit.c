@@ -351,21 +351,30 @@ static int unit_append_variables(sd_bus_message *call, char *const *variables) {
 	return result < 0 ? result : sd_bus_message_close_container(call);
 }
 
+/* Descriptors of the job's own mean that what it leaves behind lives on. */
+static int unit_append_outputs(sd_bus_message *call, const int *outputs) {
+	return outputs ? sd_bus_message_append(call, "(sv)(sv)(sv)", "StandardOutputFileDescriptor",
+						 "h", outputs[0], "StandardErrorFileDescriptor", "h", outputs[1],
+						 "KillMode", "s", "process")
+				   : sd_bus_message_append(call, "(sv)(sv)", "StandardOutput", "s", "journal",
+						 "StandardError", "s", "journal");
+}
+
 static int unit_append_properties(
 	sd_bus_message *call, const struct hook_job *job, const char *program) {
 	CLEANUP_FREE char *description = mem_printf("Bellwire %s %s", job->what, job->name);
 	CLEANUP_FREE char *identifier = mem_printf("bellwire-%s-%s", job->what, job->name);
 	const char *home = getenv("HOME");
-	int result = sd_bus_message_append(call, "(sv)(sv)(sv)(sv)(sv)(sv)(sv)(sv)(sv)(sv)",
-		"Description", "s", description, "Type", "s", "exec", "Slice", "s",
+	int result = sd_bus_message_append(call, "(sv)(sv)(sv)(sv)(sv)(sv)(sv)(sv)", "Description", "s",
+		description, "Type", "s", "exec", "Slice", "s",
 		job->is_for_person ? "app.slice" : "background.slice", "StandardInputFileDescriptor", "h",
-		job->input, "StandardOutput", "s", "journal", "StandardError", "s", "journal",
-		"SyslogIdentifier", "s", identifier, "TimeoutStopUSec", "t", (uint64_t)HOOK_KILL_MS * 1000,
-		"CollectMode", "s", "inactive-or-failed", "AddRef", "b", 1);
+		job->input, "SyslogIdentifier", "s", identifier, "TimeoutStopUSec", "t",
+		(uint64_t)HOOK_KILL_MS * 1000, "CollectMode", "s", "inactive-or-failed", "AddRef", "b", 1);
 	if (result >= 0 && job->timeout_ms > 0) {
 		result = sd_bus_message_append(
 			call, "(sv)", "RuntimeMaxUSec", "t", (uint64_t)job->timeout_ms * 1000);
 	}
+	result = result < 0 ? result : unit_append_outputs(call, job->outputs);
 	if (result >= 0 && job->is_for_person) { /* what it started lives on */
 		result = sd_bus_message_append(call, "(sv)", "ExitType", "s", "cgroup");
 	}

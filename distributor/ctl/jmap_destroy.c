@@ -65,8 +65,8 @@ static bool destroy_ask(const struct jmap_place *place, const struct jmap_config
 	struct bus *bus = NULL;
 	(void)bus_open(destroy.loop, BUS_SESSION, "bellwire", destroy_on_bus_lost, NULL,
 		&bus); /* without one: no keyring */
-	struct credentials *credentials =
-		credentials_create(destroy.loop, bus, place->config.state_dir);
+	const struct hook_place children = {destroy.loop, alarms_create(destroy.loop), NULL};
+	struct credentials *credentials = credentials_create(&children, bus, place->config.state_dir);
 	struct jmap_client_options options = {
 		.loop = destroy.loop, .fetcher = fetcher, .credentials = credentials, .config = config};
 	struct jmap_client *client = jmap_client_create(&options);
@@ -76,6 +76,7 @@ static bool destroy_ask(const struct jmap_place *place, const struct jmap_config
 	(void)ev_run(destroy.loop, 0);
 	jmap_client_destroy(client);
 	credentials_destroy(credentials);
+	alarms_destroy(children.alarms);
 	bus_close(bus);
 	fetcher_destroy(fetcher);
 	ev_loop_destroy(destroy.loop);

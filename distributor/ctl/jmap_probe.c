@@ -59,9 +59,11 @@ static void probe_on_secret(const char *secret, const char *reason, void *ctx) {
 char *jmap_probe_secret(const struct jmap_config *config) {
 	struct probe_secret wait = {
 		.loop = ev_loop_new(EVBACKEND_EPOLL | EVFLAG_NOENV), .began_ms = clock_mono_ms()};
-	(void)secret_command_start(wait.loop, config->password_command, CREDENTIALS_COMMAND_MS,
-		probe_on_secret, &wait); /* it ends by itself */
+	const struct hook_place children = {wait.loop, alarms_create(wait.loop), NULL};
+	(void)secret_command_start(&children, config->name, config->password_command, false,
+		CREDENTIALS_COMMAND_MS, probe_on_secret, &wait); /* it ends by itself */
 	(void)ev_run(wait.loop, 0);
+	alarms_destroy(children.alarms);
 	ev_loop_destroy(wait.loop);
 	return wait.secret;
 }

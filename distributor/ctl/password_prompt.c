@@ -23,7 +23,10 @@ static void prompt_catch(struct sigaction before[PROMPT_SIGNALS]) {
 	struct sigaction action = {.sa_handler = prompt_on_signal}; /* read() is to be interrupted */
 	prompt_signal = 0;
 	for (int i = 0; i < PROMPT_SIGNALS; i++) {
-		(void)sigaction(prompt_signals[i], &action, &before[i]);
+		(void)sigaction(prompt_signals[i], NULL, &before[i]);
+		if (before[i].sa_handler != SIG_IGN) { /* who is to ignore it, does so here, too */
+			(void)sigaction(prompt_signals[i], &action, NULL);
+		}
 	}
 }
 

@@ -15,7 +15,7 @@
 #include <unistd.h>
 
 struct credentials {
-	struct ev_loop *loop;
+	struct hook_place place;
 	struct bus *session_bus;
 	char *state_dir;
 	int command_ms, prompt_ms;
@@ -36,9 +36,9 @@ struct credentials_request {
 };
 
 struct credentials *credentials_create(
-	struct ev_loop *loop, struct bus *session_bus, const char *state_dir) {
+	const struct hook_place *place, struct bus *session_bus, const char *state_dir) {
 	struct credentials *credentials = mem_zalloc(sizeof *credentials);
-	credentials->loop = loop;
+	credentials->place = *place;
 	credentials->session_bus = session_bus;
 	credentials->state_dir = mem_strdup(state_dir);
 	credentials->command_ms = CREDENTIALS_COMMAND_MS;
@@ -58,7 +58,7 @@ static void credentials_request_free(struct credentials_request *request) {
 	list_remove(&request->link);
 	secret_command_cancel(request->command);
 	secret_lookup_cancel(request->lookup);
-	ev_timer_stop(request->credentials->loop, &request->turn);
+	ev_timer_stop(request->credentials->place.loop, &request->turn);
 	free(request->name);
 	free(request->service_failure);
 	free(request);
@@ -191,14 +191,15 @@ void credentials_get(struct credentials *credentials, const struct jmap_config *
 	list_init(&request->link);
 	list_append(&credentials->requests, &request->link);
 	if (config->password_command) {
-		request->command = secret_command_start(credentials->loop, config->password_command,
-			credentials->command_ms, credentials_on_command, request);
+		request->command =
+			secret_command_start(&credentials->place, config->name, config->password_command,
+				config->as_unit, credentials->command_ms, credentials_on_command, request);
 	} else if (credentials->session_bus) {
-		request->lookup = secret_lookup_start(credentials->loop, bus_get(credentials->session_bus),
-			config->name, credentials_may_prompt(credentials), credentials->prompt_ms,
-			credentials_on_looked, request);
+		request->lookup = secret_lookup_start(credentials->place.loop,
+			bus_get(credentials->session_bus), config->name, credentials_may_prompt(credentials),
+			credentials->prompt_ms, credentials_on_looked, request);
 	} else {
-		ev_timer_start(credentials->loop, &request->turn);
+		ev_timer_start(credentials->place.loop, &request->turn);
 	}
 }
 

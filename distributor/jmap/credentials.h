@@ -5,9 +5,9 @@
  * log.
  */
 #pragma once
+#include "distributor/action/hook_command.h"
 #include "distributor/bus/bus.h"
 #include "distributor/jmap/jmap_config.h"
-#include <ev.h>
 
 enum credentials_outcome { CREDENTIALS_FOUND, CREDENTIALS_MISSING, CREDENTIALS_FAILED };
 /* Once, later. `secret` lives during the call; `reason` is a sentence when there is none. */
@@ -22,9 +22,10 @@ enum {
 };
 
 struct credentials;
-/* session_bus NULL: no Secret Service. state_dir: secrets/NAME lies there. */
+/* place: where commands run, copied. session_bus NULL: no Secret Service. state_dir: secrets/NAME
+ * lies there. */
 struct credentials *credentials_create(
-	struct ev_loop *loop, struct bus *session_bus, const char *state_dir);
+	const struct hook_place *place, struct bus *session_bus, const char *state_dir);
 /* Other time limits, for tests. */
 void credentials_set_limits(struct credentials *credentials, int command_ms, int prompt_ms);
 void credentials_destroy(struct credentials *credentials); /* no callback comes any more */

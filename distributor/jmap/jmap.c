@@ -432,11 +432,12 @@ struct jmap *jmap_open(const struct jmap_options *options, struct jmap_configs *
 	jmap->parts = (struct jmap_parts){
 		.options = *options,
 		.fetcher = fetcher_create(options->loop, options->use_proxy),
-		.credentials = credentials_create(options->loop, options->session_bus, options->state_dir),
 		.units = options->session_bus ? hook_units_open(bus_get(options->session_bus)) : NULL,
 		.is_on_mains = options->is_on_mains,
 		.is_online = options->is_online,
 	};
+	const struct hook_place place = {options->loop, options->alarms, jmap->parts.units};
+	jmap->parts.credentials = credentials_create(&place, options->session_bus, options->state_dir);
 	jmap->parts.options.state_dir = jmap->state_dir;
 	list_init(&jmap->entries);
 	list_init(&jmap->answers);
@@ -465,8 +466,8 @@ void jmap_close(struct jmap *jmap) {
 	alarm_stop(&jmap->answer);
 	alarm_stop(&jmap->reap);
 	alarm_stop(&jmap->relay);
-	hook_units_close(jmap->parts.units);
 	credentials_destroy(jmap->parts.credentials);
+	hook_units_close(jmap->parts.units);
 	fetcher_destroy(jmap->parts.fetcher);
 	free(jmap->state_dir);
 	free(jmap);

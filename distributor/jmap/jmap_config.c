@@ -116,9 +116,11 @@ static const struct setting jmap_table[] = {
 		.kind = SETTING_BOOL,
 		AT(as_unit),
 		.initial = "on",
-		.help = "Run these commands as units of systemd's user manager where there is one, so that "
-				"they\n"
-				"have nothing of this daemon's sandbox."},
+		.help =
+			"Run these commands and password_command as units of systemd's user manager where "
+			"there\n"
+			"is one, so that they have the session's environment, and nothing of this daemon's\n"
+			"sandbox."},
 	{.name = "on_click",
 		.kind = SETTING_TEXT,
 		AT(lines.on_click),

@@ -40,6 +40,8 @@ struct driver {
 	struct ev_loop *loop;
 	struct bus *bus;
 	struct fetcher *fetcher;
+	struct alarms *alarms;
+	struct hook_units *units;
 	struct credentials *credentials;
 	const char *state_dir;
 	struct list jobs; /* struct job::link */
@@ -459,7 +461,10 @@ int main(int argc, char **argv) {
 	list_init(&driver.jobs);
 	driver.line = mem_alloc(DRIVER_LINE_MAX);
 	driver.fetcher = fetcher_create(driver.loop, !getenv("JMAP_NO_PROXY"));
-	driver.credentials = credentials_create(driver.loop, driver.bus, argv[1]);
+	driver.alarms = alarms_create(driver.loop);
+	driver.units = driver.bus ? hook_units_open(bus_get(driver.bus)) : NULL;
+	const struct hook_place place = {driver.loop, driver.alarms, driver.units};
+	driver.credentials = credentials_create(&place, driver.bus, argv[1]);
 	ev_io_init(&input, on_input, 0, EV_READ);
 	input.data = &driver;
 	ev_io_start(driver.loop, &input);
@@ -479,6 +484,8 @@ int main(int argc, char **argv) {
 		job_free(job);
 	}
 	credentials_destroy(driver.credentials);
+	hook_units_close(driver.units);
+	alarms_destroy(driver.alarms);
 	fetcher_destroy(driver.fetcher);
 	bus_close(driver.bus);
 	free(driver.line);

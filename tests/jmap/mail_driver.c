@@ -137,7 +137,9 @@ static void driver_run(
 	struct driver driver = {.shown = json_object()};
 	struct ev_loop *loop = ev_loop_new(EVBACKEND_EPOLL);
 	struct fetcher *fetcher = fetcher_create(loop, false);
-	struct credentials *credentials = credentials_create(loop, NULL, dir);
+	struct alarms *alarms = alarms_create(loop);
+	const struct hook_place children = {loop, alarms, NULL};
+	struct credentials *credentials = credentials_create(&children, NULL, dir);
 	const struct jmap_client_options client_options = {.loop = loop,
 		.fetcher = fetcher,
 		.credentials = credentials,
@@ -151,7 +153,6 @@ static void driver_run(
 		.settled = driver_on_settled,
 		.done = driver_on_done,
 		.ctx = &driver};
-	struct alarms *alarms = alarms_create(loop);
 	struct bus *bus = script_bus(loop);
 	struct notify *notify = notify_open(bus);
 	struct hook_units *units = bus ? hook_units_open(bus_get(bus)) : NULL;
@@ -173,9 +174,9 @@ static void driver_run(
 	notify_close(notify);
 	hook_units_close(units);
 	bus_close(bus);
-	alarms_destroy(alarms);
 	jmap_client_destroy(client);
 	credentials_destroy(credentials);
+	alarms_destroy(alarms);
 	fetcher_destroy(fetcher);
 	ev_loop_destroy(loop);
 	json_decref(driver.shown);

@@ -1,12 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """Where passwords come from: a command, the keyring of the session, a file that nobody else may read."""
 
+import json
 import os
 import pathlib
 import stat
+import sys
 
 import pytest
-from harness.process import wait_until
+from harness.process import Process, wait_until
 from mail import Keyring
 
 PASSWORD = "correct horse ünd staple"
@@ -251,3 +253,63 @@ def test_a_cancelled_prompt_says_nothing(session, start_driver, start_keyring):
     driver.run("cancel", of=one)
     keyring.lock(False)
     assert ask(driver)["secret"] == PASSWORD and not [n for n in driver.news if n["id"] == one]
+
+
+# ---- a command as a unit of systemd ----
+
+
+@pytest.fixture
+def start_systemd(session, tmp_path):
+    managers = []
+
+    def start(*words):
+        script = pathlib.Path(__file__).resolve().parents[1] / "unit/action/fake_systemd.py"
+        path = tmp_path / "systemd"
+        path.touch()
+        managers.append(Process([sys.executable, script, path, *words], tmp_path / "systemd.log", session.env))
+        bus = session.connect()
+        wait_until(lambda: bus.name_has_owner("org.freedesktop.systemd1"), 10, "systemd")
+        return lambda what: [line for line in map(json.loads, path.read_text().splitlines()) if line["what"] == what]
+
+    yield start
+    for each in managers:
+        each.kill()
+
+
+def test_a_command_is_a_unit(session, start_driver, start_systemd, tmp_path):
+    asked = start_systemd()
+    driver = start_driver(session)
+    wait_until(lambda: asked("subscribe"), 10, "the driver at systemd")
+    answer = ask(driver, password_command=script(tmp_path, f"echo '{PASSWORD}'; echo complaint >&2"))
+    assert (answer["outcome"], answer["secret"]) == ("found", PASSWORD), answer
+    (started,) = asked("start")
+    properties = started["properties"]
+    assert started["name"].startswith("bellwire-password-work-") and PASSWORD not in str(started)
+    assert properties["KillMode"] == "process" and "StandardOutput" not in properties and "StandardError" not in properties
+    answer = ask(driver, password_command=script(tmp_path, "echo 'no key' >&2; exit 2"))
+    assert answer["reason"] == "password_command ended with status 2: no key"
+    answer = ask(driver, password_command=script(tmp_path, "sleep 60"), command_ms=800)
+    assert answer["reason"] == "password_command did not end within 1 s"
+    answer = ask(driver, password_command="/nonexistent/ask")
+    assert answer["reason"].startswith("password_command cannot run /nonexistent/ask: ")
+    assert len(asked("start")) == 4
+    assert ask(driver, password_command=script(tmp_path, "echo x"), as_unit="off")["secret"] == "x"
+    assert len(asked("start")) == 4
+
+
+def test_systemd_that_refuses(session, start_driver, start_systemd, tmp_path):
+    asked = start_systemd("refuse")
+    driver = start_driver(session)
+    wait_until(lambda: asked("subscribe"), 10, "the driver at systemd")
+    assert ask(driver, password_command=script(tmp_path, f"echo '{PASSWORD}'"))["secret"] == PASSWORD
+    assert len(asked("start")) == 1
+
+
+def test_a_cancelled_unit_is_stopped(session, start_driver, start_systemd, tmp_path):
+    asked = start_systemd()
+    driver = start_driver(session)
+    wait_until(lambda: asked("subscribe"), 10, "the driver at systemd")
+    one = driver.start("credentials", **WORK, password_command=script(tmp_path, "sleep 60"))
+    wait_until(lambda: asked("start"), 10, "its start")
+    driver.run("cancel", of=one)
+    wait_until(lambda: asked("stop"), 10, "its end")

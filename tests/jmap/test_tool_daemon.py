@@ -6,6 +6,7 @@ import re
 
 import pytest
 from harness.process import wait_until
+from mail import PASSWORD
 
 VERIFIED = re.compile(r"^push verified in \d+ ms\n$")
 
@@ -23,7 +24,7 @@ def jmap(person):
     return person.servers[0]
 
 
-def add(person, *words, secret="secret", name="work", config=True):
+def add(person, *words, secret=PASSWORD, name="work", config=True):
     server = person.servers[0]
     words = ("add", server.well_known, "--user", "ann@localhost", "--ca", server.ca_file, "--name", name, *words)
     files = ("--config", person.flags["config"]) if config else ()
@@ -46,7 +47,7 @@ def test_push_is_verified_and_mail_comes(person, jmap):
     jmap.deliver(jmap.logins["ann@localhost"], "Tea is ready")
     assert person.wait_mail("Tea is ready")
     assert person.records("runs", 1)[0]["login"] == "work"
-    person.assert_no_secret("secret\n", extra=(done.stdout, done.stderr))
+    person.assert_no_secret(PASSWORD, extra=(done.stdout, done.stderr))
     person.restart()
     person.wait_way("push")  # the password is found again
 
@@ -144,7 +145,7 @@ def test_a_server_without_push_streams(person, jmap):
 
 def test_another_configuration(person, jmap, tmp_path):
     words = ("add", jmap.well_known, "--user", "ann@localhost", "--ca", jmap.ca_file, "--config", tmp_path / "other.conf")
-    done = person.tool("jmap", *words, "--secret-store", "file", text="secret\n", timeout=150)
+    done = person.tool("jmap", *words, "--secret-store", "file", text=f"{PASSWORD}\n", timeout=150)
     assert done.returncode == 3 and "does it read another configuration?" in done.stderr, done
 
 

@@ -5,6 +5,7 @@ import fcntl
 import os
 import pty
 import select
+import signal
 import subprocess
 import termios
 import time
@@ -50,6 +51,13 @@ class Desk:
         assert not (self.state / "secrets").exists() or not list((self.state / "secrets").iterdir())
 
 
+def own_terminal():
+    """In the child: it gets the terminal's signals, and a shell's background jobs ignore some."""
+    fcntl.ioctl(0, termios.TIOCSCTTY, 0)
+    for number in (signal.SIGINT, signal.SIGQUIT):
+        signal.signal(number, signal.SIG_DFL)
+
+
 class Terminal:
     """The tool on a terminal of its own."""
 
@@ -57,7 +65,7 @@ class Terminal:
         self.leader, follower = pty.openpty()
         self.child = subprocess.Popen(
             [TOOL, *map(str, words)], stdin=follower, stdout=follower, stderr=follower, env={**os.environ, **env},
-            start_new_session=True, preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),
+            start_new_session=True, preexec_fn=own_terminal,
         )  # fmt: skip
         os.close(follower)
         self.text = ""

@@ -25,6 +25,10 @@ def escaped(name):
     return "".join(c if c.isalnum() else f"_{ord(c):02x}" for c in name)
 
 
+def output(properties, name):
+    return properties[name].take() if name in properties else subprocess.DEVNULL
+
+
 class Unit(dbus.service.Object):
     def __init__(self, connection, name, properties):
         super().__init__(connection, f"{PATH}/unit/{escaped(name)}")
@@ -40,8 +44,8 @@ class Unit(dbus.service.Object):
                 list(map(str, arguments)),
                 executable=str(path),
                 stdin=properties["StandardInputFileDescriptor"].take(),
-                stdout=subprocess.DEVNULL,
-                stderr=subprocess.DEVNULL,
+                stdout=output(properties, "StandardOutputFileDescriptor"),
+                stderr=output(properties, "StandardErrorFileDescriptor"),
                 env=environment,
                 cwd=str(properties["WorkingDirectory"]),
                 start_new_session=True,
