@@ -42,6 +42,18 @@ def test_a_mail_leads_to_a_command(person):
     assert wait_login(person)["pushed_ms"] > 0
 
 
+def test_status_shows_the_logins(person):
+    person.login("other", user="ben@localhost", password="x")
+    person.start(is_verified=False)
+    wait_login(person, way="push", reason="")
+    wait_login(person, "other", way="none")
+    text = person.tool("status").stdout
+    assert "mail login work (ann@localhost): push\n  last push " in text, text
+    assert "mail login other (ben@localhost): hears nothing: " in text and "next attempt in " in text, text
+    mail = json.loads(person.tool("status", "--json").stdout)["mail"]
+    assert [(each["name"], each["way"]) for each in mail] == [("work", "push"), ("other", "none")]
+
+
 def test_a_restart_keeps_the_subscription(person):
     start(person)
     server, work = person.servers[0], person.logins[0]
