@@ -66,7 +66,8 @@ struct jmap_login {
 	/* what it does */
 	struct gather gather;
 	struct alarm window; /* of gather */
-	struct alarm jitter;
+	struct alarm jitter; /* a look for … */
+	const char *jitter_why; /* static */
 	struct alarm again; /* after a failure */
 	struct retry retry;
 	char *failure; /* of the last attempt; "" when it went well */

@@ -398,7 +398,7 @@ static void login_on_again(struct alarm *alarm, void *ctx) {
 static void login_on_jitter(struct alarm *alarm, void *ctx) {
 	(void)alarm;
 	struct jmap_login *login = ctx;
-	login_want_all(login, login->why);
+	login_want_all(login, login->jitter_why);
 }
 
 /* ---- what is told ---- */
@@ -483,7 +483,7 @@ void jmap_login_resync(struct jmap_login *login, const char *why) {
 	for (size_t i = 0; i < sizeof crowds / sizeof *crowds; i++) {
 		if (strcmp(why, crowds[i]) == 0) {
 			(void)!getrandom(&random, sizeof random, 0); /* without it: at once */
-			(void)snprintf(login->why, sizeof login->why, "%s", why);
+			login->jitter_why = crowds[i];
 			alarm_set(&login->jitter, random % JMAP_JITTER_MS, ALARM_SLACK_DEADLINE_MS);
 			return;
 		}

@@ -95,6 +95,12 @@ static void push_on_registered(enum register_outcome outcome,
 
 /* ---- a new one ---- */
 
+/* Of a clock that stands before this program was written, nothing can be asked. */
+static bool push_has_clock(void) {
+	static const int64_t written_ms = 1767225600000; /* 2026-01-01 */
+	return clock_wall_ms() >= written_ms;
+}
+
 int64_t push_wanted_expires_ms(void) {
 	/* whole seconds, as it is printed */
 	return (clock_wall_ms() / 1000 + (int64_t)PUSH_SUBSCRIPTION_DAYS * 24 * 3600) * 1000;
@@ -112,7 +118,7 @@ void push_create(struct push_subscription *push, const struct registration *regi
 		.device = push->device.client_id,
 		.registration = registration,
 		.form = push->form,
-		.expires_ms = push->has_no_expires ? 0 : push_wanted_expires_ms(),
+		.expires_ms = push->has_no_expires || !push_has_clock() ? 0 : push_wanted_expires_ms(),
 		.types = push->options.config->types,
 	};
 	push_sub_clear(&push->next);
