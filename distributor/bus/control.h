@@ -4,7 +4,7 @@
  * a name of its own, since the permission to talk to a UnifiedPush distributor covers every object
  * behind that name. Sandboxed callers are refused. It also hands the pushes of named registrations
  * (`bellwire register`) to whoever listens: the tool exports /org/bellwire/Listener, we call Push
- * there, and its answer is the acknowledgement.
+ * there, and its answer is the acknowledgement. Ended follows when the name is unregistered.
  */
 #pragma once
 #include "distributor/bus/bus.h"

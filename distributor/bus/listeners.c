@@ -137,6 +137,17 @@ static int listener_push(
 							listener_call_on_reply, call, LISTENER_TIMEOUT_USEC);
 }
 
+/* ---- who listens ---- */
+
+static void listener_free(struct listener *listener) {
+	list_remove(&listener->link);
+	listener->listeners->count--;
+	sd_bus_slot_unref(listener->left);
+	free(listener->connection);
+	free(listener->name);
+	free(listener);
+}
+
 /* ---- the dispatch target ---- */
 
 static void listeners_announce(
@@ -165,10 +176,19 @@ static void listeners_deliver(
 	listener_call_answer_later(call, DISPATCH_ABSENT);
 }
 
+/* Who listens to it alone would wait in vain. */
 static void listeners_dismiss(const struct registration *registration, bool by_app, void *ctx) {
-	(void)registration;
 	(void)by_app;
-	(void)ctx;
+	struct listeners *listeners = ctx;
+	struct listener *listener, *next;
+	LIST_FOREACH_SAFE (listener, next, &listeners->all, link) {
+		if (strcmp(listener->name, registration->token) == 0) {
+			(void)sd_bus_call_method_async(listeners->sd, NULL, listener->connection,
+				CONTROL_LISTENER_PATH, CONTROL_LISTENER_INTERFACE, "Ended", NULL, NULL, "s",
+				listener->name); /* or it has left */
+			listener_free(listener);
+		}
+	}
 }
 
 static const struct dispatch_target listeners_target = {
@@ -177,16 +197,7 @@ static const struct dispatch_target listeners_target = {
 	.dismiss = listeners_dismiss,
 };
 
-/* ---- who listens ---- */
-
-static void listener_free(struct listener *listener) {
-	list_remove(&listener->link);
-	listener->listeners->count--;
-	sd_bus_slot_unref(listener->left);
-	free(listener->connection);
-	free(listener->name);
-	free(listener);
-}
+/* ---- those who come and go ---- */
 
 static int listener_on_left(sd_bus_message *message, void *userdata, sd_bus_error *error) {
 	(void)message;
@@ -222,6 +233,7 @@ void listeners_add(struct listeners *listeners, const char *connection, const ch
 	if (result < 0) {
 		log_warn("a listener cannot be watched error=\"%s\"", strerror(-result));
 	}
+	log_debug("bus", "listener added name=%s", name);
 	listeners_wake(listeners, name);
 }
 

@@ -35,9 +35,23 @@ static int take_on_push(sd_bus_message *call, void *userdata, sd_bus_error *erro
 	return sd_bus_reply_method_return(call, NULL);
 }
 
+static int take_on_ended(sd_bus_message *call, void *userdata, sd_bus_error *error) {
+	struct take *take = userdata;
+	const char *name;
+	(void)error;
+	int result = sd_bus_message_read(call, "s", &name);
+	if (result < 0) {
+		return result;
+	}
+	take->status = command_fail("%s was unregistered", name);
+	take->is_ended = true;
+	return sd_bus_reply_method_return(call, NULL);
+}
+
 static const sd_bus_vtable take_vtable[] = {
 	SD_BUS_VTABLE_START(0),
 	SD_BUS_METHOD("Push", "a{sv}", "", take_on_push, SD_BUS_VTABLE_UNPRIVILEGED),
+	SD_BUS_METHOD("Ended", "s", "", take_on_ended, SD_BUS_VTABLE_UNPRIVILEGED),
 	SD_BUS_VTABLE_END,
 };
 
