@@ -1,12 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """A user manager of systemd on a session: the real one where it can be started here, or a small fake."""
 
+import fcntl
 import json
 import os
 import pathlib
 import signal
 import subprocess
 import sys
+import tempfile
 
 import dbus
 import pytest
@@ -18,8 +20,20 @@ REAL = "mount -t tmpfs tmpfs /run && mkdir -p /run/systemd/system && exec /lib/s
 NAME = "org.freedesktop.systemd1"
 
 
+class Alone:
+    """Real managers that share a control group kill each other's units, so there is one at a time on a machine."""
+
+    def __init__(self):
+        self.file = open(pathlib.Path(tempfile.gettempdir()) / "bellwire-test-systemd.lock", "w")
+        fcntl.flock(self.file, fcntl.LOCK_EX)
+
+    def end(self):
+        self.file.close()
+
+
 class Manager:
-    def __init__(self, session, process, requests=None):
+    def __init__(self, session, process, requests=None, alone=None):
+        self.alone = alone
         self.requests_path = requests
         self.process = process
         wait_until(lambda: session.answers() or not self.process.is_running(), 20, "the bus")
@@ -47,6 +61,8 @@ class Manager:
         self.process.terminate()
         if not self.requests_path and pathlib.Path(f"/proc/{self.bus_pid}").exists():
             os.kill(self.bus_pid, signal.SIGTERM)
+        if self.alone:
+            self.alone.end()
 
 
 def fake_manager(session, *words):
@@ -60,14 +76,16 @@ def fake_manager(session, *words):
 def real_manager(session):
     if subprocess.run(["unshare", "-m", "true"], capture_output=True, check=False).returncode != 0:
         pytest.skip("no mount namespace can be made here")
+    alone = Alone()
     # It starts a bus of its own, where the session has it.
     session.address = f"unix:path={session.directory}/run/bus"
     session.env["DBUS_SESSION_BUS_ADDRESS"] = session.address
     process = Process(["unshare", "-m", "sh", "-c", REAL], session.directory / "systemd.log", session.env)
     try:
-        manager = Manager(session, process)
+        manager = Manager(session, process, alone=alone)
         assert manager.wait()
         return manager
     except (AssertionError, dbus.exceptions.DBusException) as error:
         process.terminate()
+        alone.end()
         pytest.skip(f"systemd's user manager does not start here: {error}")
