@@ -152,6 +152,9 @@ static bool autopush_parse_hello(const json_t *json, struct autopush_message *me
 			value <= UINT32_MAX) {
 			message->hello.keepalive_sec = (uint32_t)value;
 		}
+		if (json_get_integer(ours, "instance", &value) == JSON_PRESENT && value > 0) {
+			message->hello.instance = (uint64_t)value;
+		}
 	}
 	return true;
 }

@@ -63,6 +63,7 @@ struct autopush_message {
 			struct slice uaid; /* empty when absent, null or no string */
 			bool is_ours; /* carries our extension, of version 1 or later */
 			uint32_t keepalive_sec; /* 0 when not given */
+			uint64_t instance; /* one run of a client, on one machine; 0 when not given */
 		} hello;
 		struct {
 			bool has_key, key_is_text;

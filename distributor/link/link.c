@@ -11,6 +11,7 @@
 #include <netinet/in.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/random.h>
 
 static const char *const link_state_names[LINK_STATE_COUNT] = {
 	[LINK_STOPPED] = "stopped",
@@ -402,6 +403,13 @@ static void link_choose_proxy(struct link *link) {
 	}
 }
 
+/* As many bits as a number in JSON surely keeps; 0, which counts for nothing, when there is no
+ * chance. */
+static uint64_t link_make_instance(void) {
+	uint64_t random = 0;
+	return getrandom(&random, sizeof random, 0) == sizeof random ? random >> 11 : 0;
+}
+
 struct link *link_create(const struct link_options *options, char **out_error) {
 	struct websocket_client *client =
 		websocket_client_create(options->library, options->url, out_error);
@@ -417,6 +425,7 @@ struct link *link_create(const struct link_options *options, char **out_error) {
 	link->ctx = options->ctx;
 	link->client = client;
 	link->uaid = options->uaid && *options->uaid ? mem_strdup(options->uaid) : NULL;
+	link->instance = link_make_instance();
 	link->reason = mem_strdup("not started");
 	link->since_wall_ms = clock_wall_ms();
 	link->since_ms = clock_boot_ms();

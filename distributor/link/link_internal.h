@@ -51,6 +51,7 @@ struct link {
 	bool has_proxy;
 	char *proxy_error; /* why the environment's cannot be used, or NULL */
 	char *uaid; /* NULL: none yet */
+	uint64_t instance; /* random: tells this run from one on another machine with our files */
 	struct race_memory memory;
 
 	enum link_state state, told_state;

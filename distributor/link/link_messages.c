@@ -24,8 +24,9 @@ static void link_send(struct session *session, json_t *take_message) {
 }
 
 void link_send_hello(struct link *link, struct session *session) {
-	json_t *message = json_pack("{s:s,s:b,s:{s:i,s:I}}", "messageType", "hello", "use_webpush", 1,
-		"bellwire", "v", 1, "keepalive_s", (json_int_t)link_ceiling_sec(link, session));
+	json_t *message = json_pack("{s:s,s:b,s:{s:i,s:I,s:I}}", "messageType", "hello", "use_webpush",
+		1, "bellwire", "v", 1, "keepalive_s", (json_int_t)link_ceiling_sec(link, session),
+		"instance", (json_int_t)link->instance);
 	if (link->uaid && message) {
 		(void)json_object_set_new(message, "uaid", json_string(link->uaid));
 	}

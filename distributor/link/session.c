@@ -297,6 +297,18 @@ static void session_ask_why(struct session *session) {
 	session_enter(session, SESSION_CONNECTING);
 }
 
+static char *session_reason_dup(const struct session *session, const struct websocket_end *end) {
+	if (end->how == WEBSOCKET_LOST && session_has_timed_out(session)) {
+		return mem_strdup("the relay does not answer any more");
+	}
+	if (end->how == WEBSOCKET_CLOSED && session_class_of_code(end->code, true) == RETRY_REPLACED) {
+		return mem_printf("%s: another machine uses our identity; if one has a copy of the other's "
+						  "state directory, remove it there",
+			end->reason);
+	}
+	return mem_strdup(end->reason);
+}
+
 static void session_on_closed(const struct websocket_end *end, void *ctx) {
 	struct session *session = ctx;
 	if (end->how == WEBSOCKET_UNREACHABLE && session->state == SESSION_OPENING &&
@@ -304,12 +316,11 @@ static void session_on_closed(const struct websocket_end *end, void *ctx) {
 		session_ask_why(session);
 		return;
 	}
+	CLEANUP_FREE char *reason = session_reason_dup(session, end);
 	struct session_end ours = {
 		.class = session_class_of_end(session, end),
 		.told_sec = end->retry_after_sec,
-		.reason = end->how == WEBSOCKET_LOST && session_has_timed_out(session)
-					  ? "the relay does not answer any more"
-					  : end->reason,
+		.reason = reason,
 		.is_clock_suspect = end->is_clock_suspect,
 		.looks_like_portal =
 			end->how == WEBSOCKET_REFUSED && (end->status == 511 || end->status < 400),

@@ -40,6 +40,7 @@ struct device {
 	struct window window;
 	struct device_id id; /* from READY on */
 	struct message_id cursor; /* every stored message up to it was looked at in this session */
+	uint64_t instance; /* the run of our client; 0: not known */
 	uint64_t missed; /* told with hello, settled once the client has spoken */
 	struct node_id peer; /* the node that had the device before, when has_peer */
 	uint32_t references;
@@ -87,7 +88,7 @@ struct devices {
 	bool is_destroyed;
 	struct list acks_kept; /* struct acks::link: the store was away */
 	size_t acks_kept_count;
-	struct log_limit acks_lost, used_twice;
+	struct log_limit acks_lost, used_twice, used_on_two;
 	struct list wheel[DEVICES_WHEEL_SLOTS]; /* struct device::timer, by due_sec */
 	uint32_t turned_sec; /* the wheel was turned up to this second */
 	ev_timer tick;

@@ -125,6 +125,7 @@ void device_hello_start(struct device *device, const struct autopush_message *me
 	hello->devices = device->devices;
 	device->hello = hello;
 	device->is_ours = message->hello.is_ours;
+	device->instance = message->hello.instance;
 	uint32_t keepalive_max = 24 * 3600;
 	device->keepalive_sec =
 		message->hello.keepalive_sec > keepalive_max ? keepalive_max : message->hello.keepalive_sec;

@@ -64,6 +64,7 @@ static void devices_on_tick(struct ev_loop *loop, ev_timer *timer, int revents) 
 	uint32_t now = devices_now(devices);
 	log_limit_tick(&devices->acks_lost, ev_now(loop));
 	log_limit_tick(&devices->used_twice, ev_now(loop));
+	log_limit_tick(&devices->used_on_two, ev_now(loop));
 	if (now - devices->turned_sec > DEVICES_WHEEL_SLOTS) {
 		devices->turned_sec = now - DEVICES_WHEEL_SLOTS; /* the machine slept: once around is all */
 	}
@@ -93,11 +94,29 @@ static void devices_on_open(struct websocket *socket) {
 	metrics_add(device->devices->options.metrics, METRIC_DEVICE_CONNECTED, 1);
 }
 
+/* An older socket lives. When it is another machine's, that one would never know that it gets
+ * nothing any more. */
+static void devices_check_identity(struct device *device) {
+	struct devices *devices = device->devices;
+	const struct device *newest = hashmap_get(devices->by_id, &device->id);
+	if (!newest || newest == device || newest->instance == 0 || device->instance == 0 ||
+		newest->instance == device->instance) {
+		return;
+	}
+	if (log_limit_pass(&devices->used_on_two, ev_now(devices->options.loop))) {
+		log_info("%s device=%s", devices->used_on_two.event, device_log_name(device));
+	}
+	websocket_close(&device->socket, WEBSOCKET_CLOSE_STAY_AWAY);
+}
+
 static void devices_on_alive(struct websocket *socket, bool is_pong) {
-	(void)is_pong;
 	struct device *device = device_of(socket);
-	if (device->state == DEVICE_READY) {
-		device_note_life(device);
+	if (device->state != DEVICE_READY) {
+		return;
+	}
+	device_note_life(device);
+	if (is_pong && !device->is_newest) {
+		devices_check_identity(device);
 	}
 }
 
@@ -124,6 +143,10 @@ struct devices *devices_create(const struct devices_options *options) {
 	list_init(&devices->acks_kept);
 	devices->acks_lost =
 		(struct log_limit){.event = "acknowledgements lost, their messages come again",
+			.period_sec = DEVICES_LOG_SEC,
+			.lines = DEVICES_LOG_LINES};
+	devices->used_on_two =
+		(struct log_limit){.event = "device is used on two machines, older socket sent away",
 			.period_sec = DEVICES_LOG_SEC,
 			.lines = DEVICES_LOG_LINES};
 	devices->used_twice =

@@ -4,7 +4,7 @@
 import time
 
 import pytest
-from harness.device import body_of
+from harness.device import Device, body_of
 from harness.relay import assert_accepted
 from harness.stores import every_store
 from harness.websocket import PING, PONG, Closed
@@ -178,3 +178,26 @@ def test_flapping_copied_profile(start_relay):
     assert refused is not None and refused.code == 4774
     relay.push(endpoint, b"x")
     assert last.take() == b"x"
+
+
+def hello_of_ours(relay, instance, uaid=None):
+    device = Device(relay.port)
+    device.hello(uaid, bellwire={"v": 1, **({"instance": instance} if instance else {})})
+    return device
+
+
+@pytest.mark.parametrize("first,second", [(7, 8), (7, 7), (7, None), (None, 8)])
+def test_two_machines_with_one_state(relay, first, second):
+    """Both live: the older one is told, for it would get nothing and not know it. One machine may have two sockets."""
+    device = hello_of_ours(relay, first)
+    _, endpoint = device.register()
+    newer = hello_of_ours(relay, second, device.uaid)
+    opcode, payload = device.read_frame()
+    assert opcode == PING
+    device.send_frame(PONG, payload)
+    if first and second and first != second:
+        assert device.close_code() == 4774
+    else:
+        device.ping()
+    relay.push(endpoint, b"x")
+    assert newer.take() == b"x"

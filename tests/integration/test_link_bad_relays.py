@@ -310,6 +310,8 @@ def test_the_extension_is_spoken_and_understood(fake_relay, start_link):
     link = start_link(relay.url, f"uaid={UAID}")
     peer = relay.peer()
     hello = peer.greet(UAID, bellwire={"v": 1, "missed": 3})
+    instance = hello["bellwire"].pop("instance")
+    assert 0 < instance < 1 << 53
     assert hello["uaid"] == UAID and hello["bellwire"] == {"v": 1, "keepalive_s": 900}
     greeting = link.up()
     assert greeting["missed"] == 3 and greeting["is_new"] is False
