@@ -11,6 +11,11 @@
 
 enum { SCRIPT_LINE_MAX = 200000 };
 
+/* Before anything is said: glibc 2.41 ignores it after that. */
+__attribute__((constructor)) static void script_say_lines(void) {
+	(void)setvbuf(stdout, NULL, _IOLBF, 0);
+}
+
 struct script {
 	script_line_fn *line;
 	void *ctx;
@@ -57,7 +62,6 @@ void script_run(struct ev_loop *loop, script_line_fn *line, void *ctx) {
 	ev_io input;
 	script->line = line;
 	script->ctx = ctx;
-	(void)setvbuf(stdout, NULL, _IOLBF, 0);
 	(void)fcntl(0, F_SETFL, fcntl(0, F_GETFL) | O_NONBLOCK);
 	ev_io_init(&input, script_on_input, 0, EV_READ);
 	input.data = script;
