@@ -209,6 +209,15 @@ void channels_sync(struct account *account) {
 	}
 }
 
+/* The relay begins anew, and with it its numbers: a version of the former life under the same name
+ * would be taken for one that was delivered already. */
+static void channel_rename(struct channel *channel) {
+	struct hashmap *channels = accounts_channels(channel->account->accounts);
+	(void)hashmap_remove(channels, channel->name);
+	channel_name_random(channel->name);
+	(void)hashmap_put(channels, channel);
+}
+
 void channels_unsync_all(struct account *account, bool are_gone) {
 	struct channel *channel, *next;
 	LIST_FOREACH_SAFE (channel, next, &account->channels, link) {
@@ -216,7 +225,12 @@ void channels_unsync_all(struct account *account, bool are_gone) {
 		if (are_gone && channel->use == CHANNEL_LEAVING) {
 			account->in_flight = 0;
 			channel_free(channel);
-		} else if (are_gone && list_is_empty(&channel->sync)) {
+			continue;
+		}
+		if (are_gone && channel->endpoint) {
+			channel_rename(channel);
+		}
+		if (are_gone && list_is_empty(&channel->sync)) {
 			list_append(&account->unsynced, &channel->sync);
 		}
 	}

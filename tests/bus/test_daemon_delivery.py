@@ -178,3 +178,24 @@ def registered_again(caller, app):
     count = len(app.events("NewEndpoint"))
     assert caller.register(app.service, "token") == SUCCEEDED
     return app.wait("NewEndpoint", count + 1)[-1]["endpoint"]
+
+
+def test_relay_that_forgot_everything(daemon, relay, caller, session):
+    """Its disk died: apps get other endpoints, and its first messages, numbered as in its former life, are no duplicates."""
+    app = session.app(SERVICE).start()
+    endpoint = registered(caller, app)
+    for i in range(5):
+        daemon.push(endpoint, b"%d" % i)
+    daemon.wait_acknowledged(5)
+    relay.stop()
+    for path in [*relay.directory.glob("relay.db*"), *relay.state_dir.iterdir()]:
+        path.unlink()
+    relay.start()
+    daemon.reconnect()
+    fresh = app.wait("NewEndpoint", 2)[-1]["endpoint"]
+    assert fresh != endpoint
+    for i in range(5, 10):
+        daemon.push(fresh, b"%d" % i)
+    app.wait("Message", 10)
+    daemon.wait_acknowledged(5)
+    assert bodies(app) == [b"%d" % i for i in range(10)]
