@@ -3,6 +3,7 @@
 #include "distributor/action/sanitize.h"
 #include "common/mem.h"
 #include "common/utf8.h"
+#include <string.h>
 
 static const char sanitize_unreadable[] = "\xef\xbf\xbd"; /* U+FFFD */
 static const char sanitize_cut[] = "\xe2\x80\xa6"; /* … */
@@ -33,6 +34,23 @@ static bool sanitize_is_hidden(uint32_t character) {
 		}
 	}
 	return false;
+}
+
+/* The character at the beginning of the text; 0: ASCII, none, or one that is left out. */
+static uint32_t sanitize_foreign(struct slice text) {
+	size_t len = utf8_character((const uint8_t *)text.data, text.len);
+	uint32_t character = len > 1 ? utf8_decode((const uint8_t *)text.data, len) : 0;
+	return sanitize_is_hidden(character) ? 0 : character;
+}
+
+/* Persian, Indic scripts and composed emoji are written with joiners between their characters. The
+ * one at the beginning of the text is kept when such characters are on both its sides. */
+static bool sanitize_joins(struct slice text, bool is_after_foreign) {
+	enum { JOINER_BYTES = 3 };
+	return is_after_foreign && text.len > JOINER_BYTES &&
+		   (memcmp(text.data, "\xe2\x80\x8c", JOINER_BYTES) == 0 ||
+			   memcmp(text.data, "\xe2\x80\x8d", JOINER_BYTES) == 0) &&
+		   sanitize_foreign((struct slice){text.data + JOINER_BYTES, text.len - JOINER_BYTES}) != 0;
 }
 
 static struct slice sanitize_escape(char c) {
@@ -83,9 +101,14 @@ char *sanitize_dup(struct slice text, size_t max_bytes, unsigned flags) {
 	size_t most = text.len < max_bytes ? text.len : max_bytes;
 	char *out = mem_alloc(most * SANITIZE_GROWTH + sizeof sanitize_cut), *end = out;
 	size_t at = 0, kept = 0;
+	bool is_after_foreign = false;
 	while (at < text.len) {
-		size_t len = utf8_character((const uint8_t *)text.data + at, text.len - at);
-		struct slice piece = sanitize_one(text.data + at, len, flags);
+		struct slice rest = {text.data + at, text.len - at};
+		size_t len = utf8_character((const uint8_t *)rest.data, rest.len);
+		bool joins = sanitize_joins(rest, is_after_foreign);
+		struct slice piece =
+			joins ? (struct slice){rest.data, len} : sanitize_one(rest.data, len, flags);
+		is_after_foreign = sanitize_foreign(rest) != 0;
 		/* An escape counts as the one byte that it stands for. */
 		size_t cost = len == 0 ? piece.len : piece.len > 0 ? len : 0;
 		if (cost > max_bytes - kept) {

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Makes text of any origin fit to be shown: what is not UTF-8 becomes U+FFFD; control characters,
- * those that turn the direction of writing, and those that nobody sees are left out; the end is cut
- * between two characters and marked. Pure.
+ * those that turn the direction of writing, and those that nobody sees are left out, but for
+ * joiners within scripts that need them; the end is cut between two characters and marked. Pure.
  */
 #pragma once
 #include "common/slice.h"
