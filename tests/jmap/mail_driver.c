@@ -153,7 +153,7 @@ static void driver_run(
 		.settled = driver_on_settled,
 		.done = driver_on_done,
 		.ctx = &driver};
-	struct bus *bus = script_bus(loop);
+	struct bus *bus = script_begin(loop);
 	struct notify *notify = notify_open(bus);
 	struct hook_units *units = bus ? hook_units_open(bus_get(bus)) : NULL;
 	driver.notice_options = (struct mail_notice_options){.loop = loop,

@@ -13,7 +13,6 @@ enum { SCRIPT_LINE_MAX = 200000 };
 
 /* Before anything is said: glibc 2.41 ignores it after that. */
 __attribute__((constructor)) static void script_say_lines(void) {
-	(void)setvbuf(stdout, NULL, _IOLBF, 0);
 }
 
 struct script {
@@ -29,8 +28,9 @@ static void script_on_lost(struct bus *bus, void *ctx) {
 	log_warn("the bus is lost");
 }
 
-struct bus *script_bus(struct ev_loop *loop) {
+struct bus *script_begin(struct ev_loop *loop) {
 	struct bus *bus = NULL;
+	(void)setvbuf(stdout, NULL, _IOLBF, 0); /* too late once something was written */
 	if (getenv("DBUS_SESSION_BUS_ADDRESS") &&
 		bus_open(loop, BUS_SESSION, "driver", script_on_lost, NULL, &bus) < 0) {
 		log_fatal("no bus");

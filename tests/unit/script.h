@@ -5,8 +5,9 @@
 #include "distributor/bus/bus.h"
 #include <ev.h>
 
-/* The session bus when DBUS_SESSION_BUS_ADDRESS names one, else NULL. */
-struct bus *script_bus(struct ev_loop *loop);
+/* First of all: output goes out by lines from now on. The session bus when
+ * DBUS_SESSION_BUS_ADDRESS names one, else NULL. */
+struct bus *script_begin(struct ev_loop *loop);
 /* One line without its end; it may be changed. */
 typedef void script_line_fn(char *line, void *ctx);
 void script_run(struct ev_loop *loop, script_line_fn *line, void *ctx);

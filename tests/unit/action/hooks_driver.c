@@ -267,7 +267,7 @@ static void driver_know(void) {
 }
 
 static void driver_run(struct driver *driver, const struct hooks_config *config) {
-	struct bus *bus = script_bus(driver->loop);
+	struct bus *bus = script_begin(driver->loop);
 	struct alarms *alarms = alarms_create(driver->loop);
 	const struct hooks_options options = {.loop = driver->loop,
 		.alarms = alarms,

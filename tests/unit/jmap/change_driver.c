@@ -59,7 +59,7 @@ int main(int argc, char **argv) {
 	(void)signal(SIGPIPE, SIG_IGN);
 	struct ev_loop *loop = ev_loop_new(EVBACKEND_EPOLL);
 	struct alarms *alarms = alarms_create(loop);
-	struct bus *bus = script_bus(loop);
+	struct bus *bus = script_begin(loop);
 	struct hook_units *units = bus ? hook_units_open(bus_get(bus)) : NULL;
 	struct notify *notify = notify_open(bus);
 	const struct change_command_options options = {
