@@ -23,7 +23,7 @@ build_packages() {
 test_packages() {
 	echo git libcmocka-dev redis-server openssl curl iproute2 procps util-linux mount \
 		clang clang-format llvm libclang-rt-dev \
-		dbus dbus-daemon python3-dbus python3-dbusmock python3-gi \
+		dbus dbus-daemon xdg-dbus-proxy python3-dbus python3-dbusmock python3-gi \
 		python3 python3-pytest python3-websockets python3-cryptography python3-requests
 }
 

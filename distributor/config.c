@@ -119,8 +119,12 @@ static char *config_xdg(const char *variable, const char *below_home, const char
 	return home && home[0] == '/' ? mem_printf("%s/%s/%s", home, below_home, rest) : NULL;
 }
 
+char *config_file_dup(const char *rest) {
+	return config_xdg("XDG_CONFIG_HOME", ".config", rest);
+}
+
 char *config_default_path(void) {
-	return config_xdg("XDG_CONFIG_HOME", ".config", "bellwire/distributor.conf");
+	return config_file_dup("bellwire/distributor.conf");
 }
 
 char *config_default_state_dir(void) {

@@ -19,6 +19,8 @@ struct config {
 	struct log_settings log;
 };
 
+/* A file below $XDG_CONFIG_HOME, fresh; NULL without a home. */
+char *config_file_dup(const char *rest);
 /* $XDG_CONFIG_HOME/bellwire/distributor.conf and $XDG_STATE_HOME/bellwire, fresh; NULL without a
  * home. */
 char *config_default_path(void);

@@ -4,7 +4,7 @@ _bellwire() {
 	local word=${COMP_WORDS[COMP_CWORD]} command=${COMP_WORDS[1]}
 	COMPREPLY=()
 	if [ "$COMP_CWORD" -eq 1 ]; then
-		mapfile -t COMPREPLY < <(compgen -W "login status test jmap apps log register keys unregister block unblock pause resume reconnect move listen send vapid --help --version" -- "$word")
+		mapfile -t COMPREPLY < <(compgen -W "login status test jmap apps log register keys unregister block unblock pause resume reconnect move prefer listen send vapid --help --version" -- "$word")
 		return
 	fi
 	case ${COMP_WORDS[COMP_CWORD - 1]} in
@@ -31,6 +31,7 @@ _bellwire() {
 	send) set -- --message --file --p256dh --auth --pad --vapid --subject --ttl --urgency --topic --ca --insecure --json --help ;;
 	vapid) set -- new show --out --json --help ;;
 	test) set -- --distributor --ca --insecure --json --help ;;
+	prefer) set -- --undo --json --help ;;
 	keys) set -- --state-dir --json --help ;;
 	register) set -- --vapid-key --json --help ;;
 	jmap) set -- add list test pause resume password remove --name --user --session-url --bearer --password-command --secret-store --on-change --on-calendar --on-contacts --on-other --mailbox --accounts --types --notify --on-click --open-url --stream --ca --insecure --config --state-dir --no-start --wait --json --help ;;

@@ -16,6 +16,7 @@ complete -c bellwire -n __fish_use_subcommand -a pause -d 'disconnect until resu
 complete -c bellwire -n __fish_use_subcommand -a resume -d 'connect again'
 complete -c bellwire -n __fish_use_subcommand -a reconnect -d 'try to connect now'
 complete -c bellwire -n __fish_use_subcommand -a move -d 'move everything to another relay'
+complete -c bellwire -n __fish_use_subcommand -a prefer -d 'make apps choose this distributor among several'
 complete -c bellwire -n __fish_use_subcommand -a listen -d 'print pushes as they come, of the distributor or of a relay'
 complete -c bellwire -n __fish_use_subcommand -a send -d 'send a message to a push URL'
 complete -c bellwire -n __fish_use_subcommand -a vapid -d 'make or show the key that signs what a sender sends'
@@ -54,6 +55,8 @@ complete -c bellwire -n '__fish_seen_subcommand_from test' -l distributor -x
 complete -c bellwire -n '__fish_seen_subcommand_from test' -l ca -r -F
 complete -c bellwire -n '__fish_seen_subcommand_from test' -l insecure
 complete -c bellwire -n '__fish_seen_subcommand_from test' -l json
+complete -c bellwire -n '__fish_seen_subcommand_from prefer' -l undo
+complete -c bellwire -n '__fish_seen_subcommand_from prefer' -l json
 complete -c bellwire -n '__fish_seen_subcommand_from keys' -l state-dir -r -F
 complete -c bellwire -n '__fish_seen_subcommand_from keys' -l json
 complete -c bellwire -n '__fish_seen_subcommand_from register' -l vapid-key -x

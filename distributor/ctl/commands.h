@@ -15,6 +15,7 @@ int keys_command(int argc, char **argv);
 int listen_command(int argc, char **argv);
 int login_command(int argc, char **argv);
 int manage_command(int argc, char **argv); /* unregister, block, pause, move, … by argv[0] */
+int prefer_command(int argc, char **argv);
 int register_command(int argc, char **argv);
 int send_command(int argc, char **argv);
 int status_command(int argc, char **argv); /* status, apps, log by argv[0] */

@@ -22,14 +22,27 @@ int daemon_open(sd_bus **out_bus) {
 	return COMMAND_OK;
 }
 
+int daemon_fail_absent(void) {
+	return command_fail("the distributor does not run; start it with: systemctl --user enable "
+						"--now bellwire-distributor");
+}
+
 static int daemon_explain(const sd_bus_error *error, int result) {
 	if (sd_bus_error_has_name(error, SD_BUS_ERROR_SERVICE_UNKNOWN) ||
 		sd_bus_error_has_name(error, SD_BUS_ERROR_NAME_HAS_NO_OWNER)) {
-		return command_fail("the distributor does not run; start it with: systemctl --user enable "
-							"--now bellwire-distributor");
+		return daemon_fail_absent();
 	}
 	if (sd_bus_error_has_name(error, SD_BUS_ERROR_NO_REPLY)) {
-		return command_fail("the distributor does not answer");
+		return command_fail("the distributor does not answer; see: systemctl --user status "
+							"bellwire-distributor");
+	}
+	if (sd_bus_error_has_name(error, SD_BUS_ERROR_UNKNOWN_METHOD) ||
+		sd_bus_error_has_name(error, SD_BUS_ERROR_UNKNOWN_OBJECT)) {
+		return command_fail("the distributor that runs is of another version; restart it: "
+							"systemctl --user restart bellwire-distributor");
+	}
+	if (result == -ENOTCONN || result == -ECONNRESET || result == -EPIPE) {
+		return command_fail("the session bus does not serve us: %s", strerror(-result));
 	}
 	return command_fail("%s", error->message ? error->message : strerror(-result));
 }

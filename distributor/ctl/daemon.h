@@ -7,6 +7,8 @@
 
 /* COMMAND_OK, or a failure that it has explained on standard error. */
 int daemon_open(sd_bus **out_bus);
+/* It does not run: says so, and what to do. COMMAND_FAILED. */
+int daemon_fail_absent(void);
 /* Calls a method of org.bellwire.Distributor with arguments as sd_bus_message_append takes them.
  * out_reply NULL: not wanted; else sd_bus_message_unref. COMMAND_OK or a failure that it has
  * explained. */

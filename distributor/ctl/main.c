@@ -25,6 +25,7 @@ static const struct {
 	{"resume", manage_command, "connect again"},
 	{"reconnect", manage_command, "try to connect now"},
 	{"move", manage_command, "move everything to another relay"},
+	{"prefer", prefer_command, "make apps choose this distributor among several"},
 	{"listen", listen_command, "print pushes as they come, of the distributor or of a relay"},
 	{"send", send_command, "send a message to a push URL"},
 	{"vapid", vapid_command, "make or show the key that signs what a sender sends"},

@@ -139,8 +139,9 @@ static int test_call(
 		return COMMAND_OK;
 	}
 	if (sd_bus_error_has_name(&error, SD_BUS_ERROR_SERVICE_UNKNOWN)) {
-		return command_fail(
-			"%s does not run; is the distributor started?", test->options->distributor);
+		return strcmp(test->options->distributor, UNIFIEDPUSH_NAME) == 0
+				   ? daemon_fail_absent()
+				   : command_fail("%s does not run", test->options->distributor);
 	}
 	return command_fail("%s fails: %s", method, error.message ? error.message : strerror(-result));
 }

@@ -3,6 +3,7 @@
 
 import pytest
 from harness.process import wait_until
+from harness.tool import run_tool
 
 
 def refused(daemon, words, *sentences):
@@ -44,6 +45,14 @@ def test_paused(up):
     assert done.returncode == 3 and "paused by the user; run: bellwire resume" in done.stdout
     assert up.tool("resume").returncode == 0
     assert up.tool("reconnect").returncode == 0
+
+
+def test_a_distributor_of_another_version(session):
+    """It does not know what it is asked for."""
+    session.app("org.bellwire.Distributor", unexported=True).start()
+    for words in (["status"], ["pause"], ["listen"]):
+        done = run_tool(*words, env=session.env)
+        assert done.returncode == 1 and "of another version; restart it: systemctl --user restart" in done.stderr, done
 
 
 @pytest.mark.parametrize("command", ["unregister", "block", "unblock"])
