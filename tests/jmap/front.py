@@ -3,6 +3,7 @@
 
 import base64
 import binascii
+import contextlib
 import json
 import socket
 import time
@@ -107,6 +108,9 @@ class Handler(BaseHTTPRequestHandler):
         self.wfile.flush()
         if cut:
             self.close_connection = True
+            self.connection.settimeout(5)
+            with contextlib.suppress(OSError):  # TLS ends well, or OpenSSL's words for it would come before curl's
+                self.connection.unwrap()
 
     def fault(self, where, methods=()):
         """Whether a fault has answered."""
