@@ -795,13 +795,13 @@ void distributor_pause(struct distributor *d, bool is_paused) {
 		return;
 	}
 	d->is_paused = is_paused;
-	control_changed(d->control);
 	log_info(is_paused ? "paused" : "resumed");
 	if (is_paused) {
 		accounts_stop(d->accounts);
 	} else {
 		accounts_start(d->accounts);
 	}
+	control_changed(d->control); /* with the state that the links have now */
 	registrations_touch(d->registrations);
 }
 

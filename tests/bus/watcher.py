@@ -18,6 +18,9 @@ class Watcher:
         self.connection.signal_subscribe(
             NAME, PROPERTIES, "PropertiesChanged", PATH, None, Gio.DBusSignalFlags.NONE, self._on_changed
         )
+        # the bus has heard of it when it answers this
+        bus = "org.freedesktop.DBus"
+        self.connection.call_sync(bus, "/org/freedesktop/DBus", bus, "GetId", None, None, Gio.DBusCallFlags.NONE, -1, None)
 
     def _on_changed(self, connection, sender, path, interface, signal, arguments):
         name, changed, invalidated = arguments.unpack()
