@@ -27,9 +27,8 @@ static void dispatch_on_spread(struct alarm *alarm, void *ctx) {
 	}
 	list_remove(&entry->spread);
 	entry->wants_announce = true;
-	if (!list_is_empty(&dispatch->spread)) {
-		alarm_set(alarm, DISPATCH_SPREAD_MS, ALARM_SLACK_DEADLINE_MS);
-	}
+	/* whoever comes next waits as well, though nobody does now */
+	alarm_set(alarm, DISPATCH_SPREAD_MS, ALARM_SLACK_DEADLINE_MS);
 	dispatch_queue_pump(entry->queue);
 }
 
@@ -276,10 +275,17 @@ void dispatch_push(
 
 /* ---- to the targets ---- */
 
+static bool dispatch_must_start(
+	const struct dispatch *dispatch, const struct registration *registration) {
+	const struct dispatch_target *target = dispatch->targets[registration->kind].target;
+	return !target || (target->must_start && target->must_start(registration,
+												 dispatch->targets[registration->kind].ctx));
+}
+
 void dispatch_announce(
 	struct dispatch *dispatch, const struct registration *registration, bool spread) {
 	struct dispatch_entry *entry = dispatch_entry_of(dispatch, registration, true);
-	if (spread) {
+	if (spread && dispatch_must_start(dispatch, registration)) {
 		if (!entry->wants_announce && list_is_empty(&entry->spread)) {
 			list_append(&dispatch->spread, &entry->spread);
 		}

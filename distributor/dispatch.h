@@ -59,6 +59,9 @@ struct dispatch_target {
 	/* Messages of a registration, and of a service, that the target gathers: it may have so many of
 	 * them at a time, in their order. 0: one. */
 	uint32_t gathers;
+	/* Would a call start it? When many are to be told their endpoints, those go one by one, and the
+	 * others before them. NULL: never. */
+	bool (*must_start)(const struct registration *registration, void *ctx);
 	/* Tells the endpoint (NewEndpoint), starting the app if need be. */
 	void (*announce)(
 		const struct registration *registration, dispatch_done_fn *done, void *done_ctx, void *ctx);

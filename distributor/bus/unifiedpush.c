@@ -19,6 +19,12 @@ enum {
 /* ---- dispatch target --------------------------------------------------------------------------
  */
 
+static bool unifiedpush_must_start(const struct registration *registration, void *ctx) {
+	const struct unifiedpush *unifiedpush = ctx;
+	const struct name *name = names_find(unifiedpush->names, registration->service);
+	return !name || !name->is_running;
+}
+
 static void unifiedpush_announce(
 	const struct registration *registration, dispatch_done_fn *done, void *done_ctx, void *ctx) {
 	struct unifiedpush *unifiedpush = ctx;
@@ -38,6 +44,7 @@ static void unifiedpush_dismiss(const struct registration *registration, bool by
 
 /* Apps have no way to be told of lost messages; their senders know. */
 static const struct dispatch_target unifiedpush_target = {
+	.must_start = unifiedpush_must_start,
 	.announce = unifiedpush_announce,
 	.deliver = unifiedpush_deliver,
 	.dismiss = unifiedpush_dismiss,

@@ -87,6 +87,23 @@ def test_apps_are_told_and_both_endpoints_work(daemon, relay, other, caller, ses
     never_dismissed(app)
 
 
+def test_running_apps_come_first(daemon, other, caller, session):
+    """Those that have to be started follow one by one, so that they do not all start at once."""
+    sleepers = [session.app(f"org.example.Sleeper{i}", exit_after=0.2).make_activatable() for i in range(3)]
+    runners = [session.app(f"org.example.Runner{i}").start() for i in range(3)]
+    for app in sleepers + runners:
+        assert caller.register(app.service, app.service)[0] == SUCCEEDED[0]
+        app.wait("NewEndpoint")
+    for app in sleepers:
+        app.wait("left")
+        wait_until(lambda app=app: not caller.bus.name_has_owner(app.service), 20, "its end")
+    move(daemon, other)
+    times = [app.wait("NewEndpoint", 2)[1]["time"] for app in runners]
+    starts = sorted(app.wait("started", 2)[1]["time"] for app in sleepers)
+    assert max(times) < starts[2], (times, starts)
+    assert all(later - sooner > 0.5 for sooner, later in zip(starts, starts[1:])), starts
+
+
 def test_there_and_back_again(daemon, relay, other, caller, app):
     endpoints = [(relay, registered(caller, app))]
     for place in (other, relay, other):
