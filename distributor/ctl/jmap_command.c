@@ -87,7 +87,7 @@ int jmap_command(int argc, char **argv) {
 /* out_name NULL: there is none to be named. */
 static bool jmap_read(
 	int argc, char **argv, const char **out_name, bool *out_json, int *out_status) {
-	const struct arguments_flag flags[] = {{"json", .is_given = out_json}, {NULL}};
+	const struct arguments_flag flags[] = {{"json", .is_given = out_json}, {.name = NULL}};
 	const struct arguments arguments = {.command = "jmap",
 		.usage = jmap_usage,
 		.flags = flags,
@@ -100,7 +100,7 @@ static bool jmap_read(
 int jmap_words_parse(int argc, char **argv, struct jmap_words *out_words) {
 	const struct arguments_flag flags[] = {{"config", .text = &out_words->path},
 		{"state-dir", .text = &out_words->state_dir}, {"json", .is_given = &out_words->json},
-		{NULL}};
+		{.name = NULL}};
 	const struct arguments arguments = {.command = "jmap",
 		.usage = jmap_usage,
 		.flags = flags,

@@ -114,7 +114,7 @@ static char *keys_state_dir_dup(char **argv) {
 int keys_command(int argc, char **argv) {
 	const char *name, *dir = NULL;
 	const struct arguments_flag flags[] = {
-		{"state-dir", .text = &dir}, {.name = "json"}, {NULL}}; /* it is JSON anyway */
+		{"state-dir", .text = &dir}, {.name = "json"}, {.name = NULL}}; /* it is JSON anyway */
 	const struct arguments arguments = {
 		.usage = keys_usage, .flags = flags, .words = "NAME", .least = 1, .most = 1};
 	int result;

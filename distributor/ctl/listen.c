@@ -610,7 +610,7 @@ int listen_command(int argc, char **argv) {
 		{"ca", .text = &options.ca}, {"count", .text = &count},
 		{"no-state", .is_given = &options.no_state}, {"no-ack", .is_given = &options.no_ack},
 		{"raw", .is_given = &options.raw}, {"insecure", .is_given = &options.insecure},
-		{.name = "json"}, {NULL}};
+		{.name = "json"}, {.name = NULL}};
 	const struct arguments arguments = {
 		.usage = listen_usage, .flags = flags, .words = "NAME", .most = 1};
 	int result;

@@ -156,7 +156,8 @@ int login_command(int argc, char **argv) {
 	const char *path = NULL;
 	const struct arguments_flag flags[] = {{"config", .text = &path}, {"ca", .text = &login.ca},
 		{"insecure", .is_given = &login.insecure}, {"no-check", .is_given = &login.no_check},
-		{"no-start", .is_given = &login.no_start}, {"json", .is_given = &login.json}, {NULL}};
+		{"no-start", .is_given = &login.no_start}, {"json", .is_given = &login.json},
+		{.name = NULL}};
 	const struct arguments arguments = {
 		.usage = login_usage, .flags = flags, .words = "URL", .least = 1, .most = 1};
 	int result;

@@ -49,7 +49,7 @@ int register_command(int argc, char **argv) {
 	CLEANUP(sd_bus_message_unrefp) sd_bus_message *reply = NULL;
 	const char *name, *vapid_key = NULL;
 	const struct arguments_flag flags[] = {
-		{"vapid-key", .text = &vapid_key}, {.name = "json"}, {NULL}};
+		{"vapid-key", .text = &vapid_key}, {.name = "json"}, {.name = NULL}};
 	const struct arguments arguments = {
 		.usage = manage_usage, .flags = flags, .words = "NAME", .least = 1, .most = 1};
 	int result;
@@ -123,7 +123,7 @@ int manage_command(int argc, char **argv) {
 	const struct manage_command *command = manage_commands;
 	const char *word = NULL;
 	bool json = false;
-	const struct arguments_flag flags[] = {{"json", .is_given = &json}, {NULL}};
+	const struct arguments_flag flags[] = {{"json", .is_given = &json}, {.name = NULL}};
 	int result;
 	while (strcmp(command->name, argv[0]) != 0) {
 		command++; /* main.c names no other */

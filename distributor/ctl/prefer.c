@@ -36,7 +36,7 @@ static int prefer_remove(const char *path) {
 int prefer_command(int argc, char **argv) {
 	bool undo = false, json = false;
 	const struct arguments_flag flags[] = {
-		{"undo", .is_given = &undo}, {"json", .is_given = &json}, {NULL}};
+		{"undo", .is_given = &undo}, {"json", .is_given = &json}, {.name = NULL}};
 	const struct arguments arguments = {.usage = prefer_usage, .flags = flags};
 	int result;
 	if (!arguments_read(&arguments, argc, argv, NULL, &result)) {

@@ -373,7 +373,7 @@ int send_command(int argc, char **argv) {
 		{"subject", .text = &options.subject}, {"ttl", .text = &ttl},
 		{"urgency", .text = &options.urgency}, {"topic", .text = &options.topic},
 		{"ca", .text = &options.ca}, {"insecure", .is_given = &options.insecure},
-		{"json", .is_given = &options.json}, {NULL}};
+		{"json", .is_given = &options.json}, {.name = NULL}};
 	const struct arguments arguments = {
 		.usage = send_usage, .flags = flags, .words = "URL|-", .least = 1, .most = 1};
 	int result;

@@ -214,7 +214,7 @@ static const struct status_command {
 int status_command(int argc, char **argv) {
 	const struct status_command *command = status_commands;
 	bool json = false;
-	const struct arguments_flag flags[] = {{"json", .is_given = &json}, {NULL}};
+	const struct arguments_flag flags[] = {{"json", .is_given = &json}, {.name = NULL}};
 	const struct arguments arguments = {.usage = status_usage, .flags = flags};
 	json_t *answer = NULL;
 	int result;

@@ -270,7 +270,7 @@ int test_command(int argc, char **argv) {
 	struct test_options options = {.distributor = UNIFIEDPUSH_NAME};
 	const struct arguments_flag flags[] = {{"distributor", .text = &options.distributor},
 		{"ca", .text = &options.ca}, {"insecure", .is_given = &options.insecure},
-		{"json", .is_given = &options.json}, {NULL}};
+		{"json", .is_given = &options.json}, {.name = NULL}};
 	const struct arguments arguments = {.usage = test_usage, .flags = flags};
 	int result;
 	return arguments_read(&arguments, argc, argv, NULL, &result) ? test_run(&options) : result;

@@ -79,7 +79,7 @@ static int vapid_show(const struct vapid_options *options) {
 int vapid_command(int argc, char **argv) {
 	struct vapid_options options = {0};
 	const struct arguments_flag flags[] = {
-		{"out", .text = &options.out}, {"json", .is_given = &options.json}, {NULL}};
+		{"out", .text = &options.out}, {"json", .is_given = &options.json}, {.name = NULL}};
 	const struct arguments arguments = {
 		.usage = vapid_usage, .flags = flags, .words = "new or show FILE", .least = 1, .most = 2};
 	const char *words[2];
