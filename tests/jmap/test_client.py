@@ -149,7 +149,7 @@ def test_without_a_password_nothing_is_asked(driver, jmap, ann, keys):
         ({"body": b'{"methodResponses":'}, "try-later", "no JMAP"),
         ({"body": b"\xff\xfe"}, "try-later", "no JMAP"),
         ({"body": b"[" * 100000}, "try-later", "no JMAP"),
-        ({"cut": True}, "try-later", "bytes remaining"),
+        ({"cut": True}, "try-later", " bytes "),
         ({"huge": 9 << 20}, "try-later", "too large"),
     ],
 )

@@ -69,7 +69,7 @@ def test_a_locked_account(driver, jmap, ann):
         ({"body": b"{}"}, "not-found", "no JMAP session"),
         ({"body": b'{"capabilities":{"urn:ietf:params:jmap:core":{}}}'}, "not-found", "apiUrl"),
         ({"huge": 2_000_000}, "try-later", "too large"),
-        ({"cut": True}, "try-later", "remaining"),
+        ({"cut": True}, "try-later", " bytes "),
     ],
 )
 def test_what_is_no_session(driver, jmap, ann, fault, outcome, words):

@@ -225,7 +225,7 @@ def test_an_unknown_authority(desk, jmap, ann):
         ({"body": b"<html>webmail"}, "no JMAP session"),
         ({"status": 503}, "503"),
         ({"huge": 2_000_000}, "too large"),
-        ({"cut": True}, "remaining"),
+        ({"cut": True}, " bytes "),
     ],
 )
 def test_a_server_without_jmap(desk, jmap, ann, fault, words):
