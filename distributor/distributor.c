@@ -233,6 +233,10 @@ static void distributor_announce(const struct registration *registration, bool s
 	dispatch_announce(((struct distributor *)ctx)->dispatch, registration, spread);
 }
 
+static bool distributor_runs(const char *service, void *ctx) {
+	return unifiedpush_sees(((struct distributor *)ctx)->unifiedpush, service);
+}
+
 static void distributor_leave(const struct registration *registration, void *ctx) {
 	dispatch_leave(((struct distributor *)ctx)->dispatch, registration);
 }
@@ -243,6 +247,7 @@ static void distributor_dismiss(const struct registration *registration, bool by
 
 static const struct registrations_events distributor_registrations_events = {
 	.announce = distributor_announce,
+	.runs = distributor_runs,
 	.leave = distributor_leave,
 	.dismiss = distributor_dismiss,
 };

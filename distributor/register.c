@@ -276,8 +276,22 @@ static void register_job_retire(struct register_job *job, struct registration *r
 	registration->has_former = registration->has_former || job->purpose == REGISTER_REKEY;
 }
 
+/* A wish of an app that was told "not now" and has left: it may have forgotten the token, and asks
+ * again when it wants one. */
+static bool register_job_is_forgotten(const struct register_job *job) {
+	const struct registrations_options *options = &job->registrations->options;
+	return job->purpose == REGISTER_FRESH && job->kind == REGISTRATION_APP &&
+		   list_is_empty(&job->callers) && options->events->runs &&
+		   !options->events->runs(job->service, options->ctx);
+}
+
 static void register_job_apply(struct register_job *job) {
 	struct registration *registration = registration_get(job->registrations, job->id);
+	if (register_job_is_forgotten(job)) {
+		log_info("an app that could not be registered has left service=%s", job->service);
+		register_job_abandon(job);
+		return;
+	}
 	alarm_stop(&job->timeout);
 	if (!registration) {
 		registration = register_job_make(job);

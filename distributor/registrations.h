@@ -127,6 +127,8 @@ struct registrations_events {
 	/* It has an endpoint that its target shall be told; `spread`: one of many, so take your time.
 	 */
 	void (*announce)(const struct registration *registration, bool spread, void *ctx);
+	/* Does the app of this name run? NULL: taken for granted. */
+	bool (*runs)(const char *service, void *ctx);
 	/* It goes: nothing is delivered to it any more. */
 	void (*leave)(const struct registration *registration, void *ctx);
 	/* It is off the disk: its target may be told. It is freed after this call. */

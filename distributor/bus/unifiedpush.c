@@ -20,9 +20,7 @@ enum {
  */
 
 static bool unifiedpush_must_start(const struct registration *registration, void *ctx) {
-	const struct unifiedpush *unifiedpush = ctx;
-	const struct name *name = names_find(unifiedpush->names, registration->service);
-	return !name || !name->is_running;
+	return !unifiedpush_sees(ctx, registration->service);
 }
 
 static void unifiedpush_announce(
@@ -174,6 +172,11 @@ int unifiedpush_open(const struct unifiedpush_options *options, struct unifiedpu
 	unifiedpush_survey(unifiedpush);
 	*out = unifiedpush;
 	return 0;
+}
+
+bool unifiedpush_sees(const struct unifiedpush *unifiedpush, const char *service) {
+	const struct name *name = unifiedpush ? names_find(unifiedpush->names, service) : NULL;
+	return name && name->is_running;
 }
 
 void unifiedpush_close(struct unifiedpush *unifiedpush) {

@@ -31,4 +31,6 @@ struct unifiedpush;
  * target of REGISTRATION_APP. */
 int unifiedpush_open(const struct unifiedpush_options *options, struct unifiedpush **out);
 /* Gives the name back; calls in flight end with DISPATCH_SHUTDOWN. NULL is fine. */
+/* Does the app of this bus name run, as far as is known? NULL: there is no bus, so no. */
+bool unifiedpush_sees(const struct unifiedpush *unifiedpush, const char *service);
 void unifiedpush_close(struct unifiedpush *unifiedpush);

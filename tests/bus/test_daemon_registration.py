@@ -91,6 +91,31 @@ def test_no_relay_and_no_pool(start_daemon, relay, caller, app):
     assert caller.register(SERVICE, "token") == SUCCEEDED
 
 
+def test_a_wish_of_an_app_that_has_left(start_daemon, relay, caller, session):
+    """It may have forgotten the token, so it is not started for it; when it wants one it asks again."""
+    leaving = session.app("org.example.Leaving").make_activatable()
+    staying = session.app(SERVICE).start()
+    relay.stop()
+    daemon = start_daemon(pool=0)
+    answers = []
+    wishes = [("org.example.Leaving", "forgotten"), (SERVICE, "token")]
+    threads = [threading.Thread(target=lambda w=w: answers.append(Caller(session).register(*w))) for w in wishes]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(30)
+    assert answers == [failed("NETWORK")] * 2
+    relay.start()
+    daemon.reconnect()
+    endpoint_of(staying)
+    wait_until(lambda: "has left service=org.example.Leaving" in daemon.process.log(), 20, "the end of the wish")
+    wait_until(lambda: relay.metrics()["bellwire_store_subscriptions"] == 1, 20, "one subscription")
+    assert leaving.events("started") == []
+    assert [app["service"] for app in daemon.apps()] == [SERVICE]
+    assert caller.register("org.example.Leaving", "forgotten") == SUCCEEDED
+    leaving.wait("NewEndpoint")
+
+
 def test_not_set_up(start_daemon, caller):
     start_daemon(relay=None)
     before = time.monotonic()
