@@ -43,6 +43,7 @@ def test_an_app_that_comes_back(absent, clock, caller, session, way):
         app.start()
     elif way == "can be started":
         app.make_activatable()
+        wait_until(lambda: SERVICE in caller.bus.list_activatable_names(), 20, "the bus to find the file")
         pass_days(absent, clock, 1)
     else:
         assert caller.register(SERVICE, "token") == SUCCEEDED
