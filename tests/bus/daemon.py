@@ -8,7 +8,7 @@ import pathlib
 import dbus
 from harness.process import Process, wait_until
 from harness.tool import run_tool
-from session import NAME
+from session import NAME, OBJECT
 
 REPOSITORY = pathlib.Path(__file__).resolve().parents[2]
 BINARY = os.environ.get("BELLWIRE_DISTRIBUTOR") or str(REPOSITORY / "build/dev/bin/bellwire-distributor")
@@ -43,7 +43,16 @@ class Daemon:
         if self.clock:
             self.clock.begun()
         wait_until(self.is_there, 20, "the daemon's name")
+        if self.clock:
+            self.settle()
         return self
+
+    def settle(self):
+        """What it asked the bus is answered, and it has read that: now its time may jump, else its calls time out."""
+        introspectable = "org.freedesktop.DBus.Introspectable"
+        for _ in range(2):  # the second answer comes behind what the bus said before the first
+            self.watcher.call_blocking(NAME, OBJECT, introspectable, "Introspect", "", ())
+            self.manage("Status")
 
     def is_there(self):
         assert self.process.is_running(), self.process.log()[-4000:]

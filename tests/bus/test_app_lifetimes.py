@@ -19,7 +19,7 @@ def pass_days(daemon, clock, count):
     """Day by day, for apps are looked after once a day."""
     for _ in range(count):
         clock.advance(DAY + 61)
-        daemon.status()
+        daemon.settle()
 
 
 def test_thirty_days(absent, relay, clock):
