@@ -496,6 +496,48 @@ static void scripts_flushed_while_more_comes(void **state) {
 	node_close(&node);
 }
 
+/* A fetch finds what was put before it was called, and nothing that was put later. */
+static void scripts_flushed_between_puts_and_fetches(void **state) {
+	(void)state;
+	enum { AHEAD = 300, PAIRS = 50 };
+	struct store_put_result result;
+	struct inbox inboxes[PAIRS] = {{.count = 0}};
+	struct node node;
+	node_open(&node, server.url, 1);
+	assert_int_equal(subscribe(&node), STORE_OK);
+	redisContext *other = redisConnectUnix(server.socket);
+	assert_true(other && !other->err);
+	struct store_put what = put_of("x", 60);
+	const struct device_id nobody = {{9}};
+	int is_written = 0;
+	assert_int_equal(kill(server.pid, SIGSTOP), 0);
+	what.device = nobody;
+	for (int i = 0; i < AHEAD; i++) {
+		pending++;
+		store_put(node.store, &what, on_put, &result);
+	}
+	ev_run(test_loop, EVRUN_NOWAIT);
+	assert_int_equal(redisAppendCommand(other, "SCRIPT FLUSH"), REDIS_OK);
+	assert_int_equal(redisBufferWrite(other, &is_written), REDIS_OK);
+	assert_int_equal(kill(server.pid, SIGCONT), 0);
+	what.device = device;
+	for (int i = 0; i < PAIRS; i++) {
+		pending += 2;
+		store_put(node.store, &what, on_put, &result);
+		ev_run(test_loop, EVRUN_NOWAIT);
+		store_fetch(node.store, device, (struct message_id){0, 0}, URGENCY_VERY_LOW,
+			STORE_FETCH_MAX, on_fetched, &inboxes[i]);
+		ev_run(test_loop, EVRUN_NOWAIT);
+	}
+	LOOP_UNTIL(pending == 0);
+	for (int i = 0; i < PAIRS; i++) {
+		assert_int_equal(inboxes[i].outcome, STORE_OK);
+		assert_int_equal(inboxes[i].count, i + 1);
+	}
+	redisFree(other);
+	node_close(&node);
+}
+
 /* The connection goes while refused commands wait to be repeated: each ends, once. */
 static void scripts_flushed_and_connection_lost(void **state) {
 	(void)state;
@@ -794,6 +836,7 @@ int main(void) {
 		ON_SERVER(user_with_few_rights),
 		ON_SERVER(scripts_flushed_under_load),
 		ON_SERVER(scripts_flushed_while_more_comes),
+		ON_SERVER(scripts_flushed_between_puts_and_fetches),
 		ON_SERVER(scripts_flushed_and_connection_lost),
 		ON_SERVER(nodes_wake_each_other),
 		ON_SERVER(replicas_are_waited_for),
