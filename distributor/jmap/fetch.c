@@ -137,6 +137,15 @@ static const char *fetch_reason(
 	return outcome == FETCH_ANSWERED ? "" : curl_easy_strerror(code);
 }
 
+static int64_t fetch_date_ms(CURL *easy) {
+	struct curl_header *date;
+	if (curl_easy_header(easy, "Date", 0, CURLH_HEADER, -1, &date) != CURLHE_OK) {
+		return 0;
+	}
+	time_t moment = curl_getdate(date->value, NULL);
+	return moment > 0 ? (int64_t)moment * 1000 : 0;
+}
+
 static void fetch_finish(struct fetch *fetch, CURLcode code) {
 	struct fetch_result result = {.retry_after_sec = -1};
 	long status = 0;
@@ -164,6 +173,7 @@ static void fetch_finish(struct fetch *fetch, CURLcode code) {
 	result.url = url ? url : "";
 	result.reason = fetch_reason(fetch, result.outcome, code);
 	result.retry_after_sec = retry_after > 0 ? (int64_t)retry_after : -1;
+	result.date_ms = fetch_date_ms(fetch->easy);
 	result.took_ms = clock_mono_ms() - fetch->began_ms;
 	fetch->done(&result, fetch->ctx);
 	fetch_free(fetch);

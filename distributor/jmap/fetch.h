@@ -27,6 +27,7 @@ struct fetch_result {
 	const char *url; /* the one that answered, after redirects */
 	const char *reason; /* a sentence for people, when not answered */
 	int64_t retry_after_sec; /* -1: not said */
+	int64_t date_ms; /* the server's clock when it answered; 0: not said */
 	int64_t took_ms;
 };
 /* Once, later, from the loop; the result lives during the call. */

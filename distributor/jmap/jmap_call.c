@@ -145,6 +145,7 @@ static void jmap_call_on_fetched(const struct fetch_result *fetched, void *ctx) 
 		.reason = fetched->reason,
 		.retry_after_sec = fetched->retry_after_sec,
 		.is_too_large = fetched->outcome == FETCH_TOO_LARGE,
+		.date_ms = fetched->date_ms,
 		.took_ms = fetched->took_ms};
 	if (fetched->outcome == FETCH_ANSWERED) {
 		result.outcome = jmap_call_outcome_of(fetched);

@@ -35,6 +35,7 @@ struct jmap_call_result {
 	const char *reason;
 	int64_t retry_after_sec;
 	bool is_too_large; /* TRY_LATER: asking for less might help */
+	int64_t date_ms; /* the server's clock; 0: not said */
 	int64_t took_ms;
 };
 typedef void jmap_called_fn(const struct jmap_call_result *result, void *ctx);

@@ -135,6 +135,9 @@ static bool sync_ask_less(struct mail_sync *sync) {
 
 static void sync_on_answered(const struct jmap_call_result *result, void *ctx) {
 	struct mail_sync *sync = ctx;
+	if (sync->run.requests == 1 && result->date_ms > 0) {
+		sync->run.began_ms = result->date_ms; /* it is compared with receivedAt */
+	}
 	struct sync_trouble trouble = {0};
 	if (result->is_too_large && sync_ask_less(sync)) {
 		if (sync_knows_all(sync)) {

@@ -12,7 +12,7 @@ enum {
 	SYNC_CHANGES_NEXT = 500, /* … and when there is more than that */
 	SYNC_PAGES_MAX = 64, /* of changes: 30,000; after more it is a query */
 	SYNC_BOX_PAGES_MAX = 20,
-	SYNC_MARGIN_MS = 5 * 60 * 1000, /* by which the server's clock may be behind ours */
+	SYNC_MARGIN_MS = 5 * 60 * 1000, /* by which clocks of the server's machines may differ */
 };
 
 /* A call in the present request. */
@@ -43,7 +43,7 @@ struct sync_run {
 	char *box_state, *email_state; /* reached so far */
 	uint32_t unread;
 	struct mail_found *found;
-	int64_t began_ms; /* wall clock */
+	int64_t began_ms; /* the server's clock, ours when it tells none */
 };
 
 struct mail_sync {
@@ -51,7 +51,7 @@ struct mail_sync {
 	char *account_id;
 	struct mailboxes *boxes;
 	char *box_state, *email_state; /* of the last run that went well; NULL: none */
-	int64_t since_ms; /* wall clock: when that began */
+	int64_t since_ms; /* when that began */
 	json_t *recent; /* array of ids that were news, oldest first: none is news twice */
 	bool is_running, is_wanted;
 	struct sync_run run;

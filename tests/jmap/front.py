@@ -50,6 +50,9 @@ class Handler(BaseHTTPRequestHandler):
     def jmap(self):
         return self.server.jmap
 
+    def date_time_string(self, timestamp=None):
+        return super().date_time_string(self.jmap.pusher.clock() if timestamp is None else timestamp)
+
     def setup(self):
         super().setup()
         self.jmap.sockets.add(self.request)

@@ -155,12 +155,14 @@ class JmapServer:
     def login(self, user="ann@localhost", password="secret", bearer=None):
         login = self.logins[user] = Login(user, password, bearer)
         account = Account(f"a{len(self.logins)}", user)
+        account.now = lambda: self.pusher.clock()
         login.accounts[account.id] = account
         return login
 
     def share(self, login, account_id, name, is_read_only=False):
         """Another account that a login sees."""
         account = Account(account_id, name, is_personal=False, is_read_only=is_read_only)
+        account.now = lambda: self.pusher.clock()
         login.accounts[account_id] = account
         self.change_session()
         return account

@@ -3,6 +3,7 @@
 
 import datetime
 import itertools
+import time
 
 SPECIAL = (("inbox", "Inbox"), ("archive", "Archive"), ("sent", "Sent"), ("junk", "Junk"), ("trash", "Trash"))
 _numbers = itertools.count(1)
@@ -23,6 +24,7 @@ class Account:
         self.is_personal, self.is_read_only = is_personal, is_read_only
         self.prefix = f"s{next(_numbers)}-"
         self.clock = 0  # counts every change
+        self.now = time.time
         self.kept_from = 0  # changes before it are forgotten
         self.log = []  # (clock, type, "created" | "updated" | "destroyed", id)
         self.latest = {}  # type: clock of its last change
@@ -104,10 +106,11 @@ class Account:
         self.clock += 1
         number = next(_numbers)
         identifier, where = f"em{number}", self.mailbox_id(mailbox)
+        now = utc(datetime.datetime.fromtimestamp(self.now(), datetime.timezone.utc))
         self.emails[identifier] = {
             "id": identifier, "blobId": f"bl{number}", "threadId": f"th{number}", "mailboxIds": {where: True},
             "keywords": {"$seen": True} if is_seen else {}, "size": 1000 + len(subject),
-            "receivedAt": utc(), "sentAt": utc(), "messageId": [f"{number}@example.net"], "inReplyTo": None,
+            "receivedAt": now, "sentAt": now, "messageId": [f"{number}@example.net"], "inReplyTo": None,
             "from": [{"name": sender[0], "email": sender[1]}], "to": [{"name": None, "email": self.name}],
             "cc": None, "bcc": None, "replyTo": None, "sender": None,
             "subject": subject, "preview": f"Text of {number}", "hasAttachment": False, **more,
