@@ -3,6 +3,7 @@
 #include "distributor/jmap/change_command.h"
 #include "common/buffer.h"
 #include "common/cleanup.h"
+#include "common/json.h"
 #include "common/log.h"
 #include "common/mem.h"
 #include "distributor/action/hook_command.h"
@@ -36,6 +37,7 @@ struct change_command {
 	struct alarm again; /* … after a failure */
 	unsigned failures; /* since the last reason to run */
 	bool is_failure_shown;
+	bool is_left; /* `noted` is of an earlier life */
 	int64_t began_ms;
 };
 
@@ -106,6 +108,53 @@ void change_command_note(struct change_command *command, const struct change *ch
 	noted->new_mails += change->new_mails;
 }
 
+/* ---- over restarts ---- */
+
+static json_t *names_print(const struct change_names *names) {
+	json_t *json = json_array();
+	for (size_t i = 0; i < names->count; i++) {
+		(void)json_array_append_new(json, json_string(names->name[i]));
+	}
+	return json;
+}
+
+json_t *change_command_print(const struct change_command *command) {
+	struct changes all = {0};
+	changes_join(&all, &command->noted);
+	changes_join(&all, &command->running);
+	json_t *json = NULL;
+	if (all.are_noted) {
+		json = json_pack("{s:o,s:o,s:o,s:I}", "types", names_print(&all.types), "accounts",
+			names_print(&all.accounts), "mailboxes", names_print(&all.mailboxes), "new",
+			(json_int_t)all.new_mails);
+	}
+	changes_clear(&all);
+	return json;
+}
+
+static void names_load(struct change_names *names, const json_t *json) {
+	size_t i;
+	const json_t *name;
+	json_array_foreach(json, i, name) {
+		names_add(names, json_string_value(name));
+	}
+}
+
+static void change_command_load(struct change_command *command, const json_t *saved) {
+	struct changes *noted = &command->noted;
+	int64_t new_mails = 0;
+	if (!json_is_object(saved)) {
+		return;
+	}
+	(void)json_get_integer(saved, "new", &new_mails); /* absent: 0 */
+	(void)snprintf(noted->reason, sizeof noted->reason, "start");
+	noted->new_mails = new_mails > 0 && new_mails <= INT32_MAX ? (uint32_t)new_mails : 0;
+	names_load(&noted->types, json_object_get(saved, "types"));
+	names_load(&noted->accounts, json_object_get(saved, "accounts"));
+	names_load(&noted->mailboxes, json_object_get(saved, "mailboxes"));
+	noted->are_noted = command->is_left = true;
+}
+
 /* ---- a run ---- */
 
 static char *names_variable(const char *variable, const struct change_names *names, char between) {
@@ -151,7 +200,7 @@ static int change_command_launch(struct change_command *command) {
 
 static void change_command_start(struct change_command *command) {
 	alarm_stop(&command->again);
-	command->is_wanted = false;
+	command->is_wanted = command->is_left = false;
 	command->running = command->noted;
 	command->noted = (struct changes){0};
 	command->began_ms = clock_mono_ms();
@@ -226,6 +275,9 @@ static void change_command_on_ended(const struct hook_result *result, void *ctx)
 		changes_join(&command->noted, &command->running);
 	}
 	changes_clear(&command->running);
+	if (is_good && command->options.ran) {
+		command->options.ran(command->options.ctx);
+	}
 	if (command->is_wanted && command->noted.are_noted) {
 		change_command_start(command);
 	} else if (!is_good && command->failures < HOOK_AGAIN_COUNT) {
@@ -242,15 +294,23 @@ void change_command_run(struct change_command *command) {
 	}
 }
 
+void change_command_run_left(struct change_command *command) {
+	if (command->is_left) {
+		change_command_run(command);
+	}
+}
+
 /* ---- the whole ---- */
 
-struct change_command *change_command_create(const struct change_command_options *options) {
+struct change_command *change_command_create(
+	const struct change_command_options *options, const json_t *saved) {
 	struct change_command *command = mem_zalloc(sizeof *command);
 	command->options = *options;
 	command->login = mem_strdup(options->login);
 	command->name = mem_printf("%s-%s", options->login, options->kind);
 	command->key = mem_printf("command %s", command->name);
 	alarm_init(&command->again, options->alarms, change_command_on_again, command);
+	change_command_load(command, saved);
 	return command;
 }
 

@@ -11,6 +11,7 @@
 #include "distributor/action/notify.h"
 #include "distributor/alarm.h"
 #include <ev.h>
+#include <jansson.h>
 
 /* Of each kind; further ones are left out. */
 enum { CHANGE_NAMES_MAX = 64, CHANGE_NAME_BYTES_MAX = 255 };
@@ -23,6 +24,9 @@ struct change_command_options {
 	const char *login, *kind; /* "mail", "calendar", …: for the log; copied */
 	char *const *command; /* outlives it */
 	int64_t timeout_ms;
+	/* A run went well: change_command_print() says something else. NULL: nobody asks. */
+	void (*ran)(void *ctx);
+	void *ctx;
 };
 /* What changed; texts are copied and made fit for a line, names once each. NULL: nothing to say. */
 struct change {
@@ -31,10 +35,16 @@ struct change {
 	uint32_t new_mails;
 };
 struct change_command;
-struct change_command *change_command_create(const struct change_command_options *options);
+/* `saved`: what change_command_print() made, NULL: nothing. */
+struct change_command *change_command_create(
+	const struct change_command_options *options, const json_t *saved);
 /* SIGTERM to what runs; waits for nothing. NULL is fine. */
 void change_command_destroy(struct change_command *command);
 void change_command_note(struct change_command *command, const struct change *change);
 /* Runs with what was noted, now or after the present run; nothing noted: nothing. A run that failed
  * is tried again with its changes after 10 s, 1 min and 5 min, then with the next change. */
 void change_command_run(struct change_command *command);
+/* The same for what an earlier life left over, once; nothing left: nothing. */
+void change_command_run_left(struct change_command *command);
+/* Fresh: the changes that no run has dealt with, also those of a run under way; NULL: none. */
+json_t *change_command_print(const struct change_command *command);

@@ -509,7 +509,11 @@ void jmap_login_end(struct jmap_login *login, jmap_tested_fn *done, void *ctx) {
 
 /* ---- as a whole ---- */
 
-static void login_open_commands(struct jmap_login *login) {
+static void login_on_ran(void *ctx) {
+	login_save_later(ctx);
+}
+
+static void login_open_commands(struct jmap_login *login, const json_t *saved) {
 	const struct jmap_config *config = login->config;
 	char *const *const commands[JMAP_KIND_COUNT] = {
 		[JMAP_KIND_MAIL] = config->on_change,
@@ -525,8 +529,11 @@ static void login_open_commands(struct jmap_login *login) {
 			.login = config->name,
 			.kind = jmap_kind_name((enum jmap_kind)kind),
 			.command = commands[kind],
-			.timeout_ms = config->timeout_ms};
-		login->commands[kind] = commands[kind] ? change_command_create(&options) : NULL;
+			.timeout_ms = config->timeout_ms,
+			.ran = login_on_ran,
+			.ctx = login};
+		const json_t *left = json_object_get(saved, options.kind);
+		login->commands[kind] = commands[kind] ? change_command_create(&options, left) : NULL;
 	}
 }
 
@@ -578,7 +585,7 @@ struct jmap_login *jmap_login_create(
 	bool is_ours = login_file_open(login, saved);
 	login_open_parts(login, is_ours ? json_object_get(saved, "push") : NULL);
 	login_look_init(login);
-	login_open_commands(login);
+	login_open_commands(login, is_ours ? json_object_get(saved, "runs") : NULL);
 	json_decref(read);
 	login->is_online = login_is_online(login);
 	jmap_login_resync(login, "start");

@@ -43,12 +43,24 @@ json_t *login_file_read(struct jmap_login *login) {
 	return json;
 }
 
+/* What commands have still to do. */
+static json_t *login_runs_print(const struct jmap_login *login) {
+	json_t *json = json_object();
+	for (int kind = 0; kind < JMAP_KIND_COUNT; kind++) {
+		json_t *left = login->commands[kind] ? change_command_print(login->commands[kind]) : NULL;
+		if (left) {
+			(void)json_object_set_new(json, jmap_kind_name((enum jmap_kind)kind), left);
+		}
+	}
+	return json;
+}
+
 json_t *jmap_login_print(const struct jmap_login *login) {
 	CLEANUP_FREE char *whose = login_whose_dup(login->config);
-	return json_pack("{s:i,s:s,s:b,s:I,s:I,s:o,s:o}", "format", LOGIN_FORMAT, "login", whose,
+	return json_pack("{s:i,s:s,s:b,s:I,s:I,s:o,s:o,s:o}", "format", LOGIN_FORMAT, "login", whose,
 		"paused", (int)login->is_paused, "synced_ms", (json_int_t)login->synced_ms, "pushed_ms",
 		(json_int_t)login->pushed_ms, "push", push_subscription_print(login->push), "accounts",
-		login_accounts_print(login));
+		login_accounts_print(login), "runs", login_runs_print(login));
 }
 
 static char *login_print_text(void *ctx) {

@@ -181,6 +181,15 @@ static void login_run_for_mail(
 	}
 }
 
+/* What an earlier life did not see end well; the server answers, so it has a chance. */
+static void login_run_left(struct jmap_login *login) {
+	for (int kind = 0; kind < JMAP_KIND_COUNT; kind++) {
+		if (login->commands[kind]) {
+			change_command_run_left(login->commands[kind]);
+		}
+	}
+}
+
 /* ---- mail ---- */
 
 static bool login_is_running(const struct jmap_login *login) {
@@ -224,6 +233,7 @@ void login_on_synced(struct login_account *account, const struct mail_sync_resul
 	}
 	if (!login_is_running(login)) {
 		login_went_well(login);
+		login_run_left(login);
 	}
 	login_refresh_later(login);
 }
@@ -253,6 +263,7 @@ static void login_on_states(const struct jmap_call_result *result, void *ctx) {
 		login_failed(login, result->outcome, result->reason, result->retry_after_sec);
 	}
 	login_run_others(login);
+	login_run_left(login);
 }
 
 static void login_ask_states(struct jmap_login *login) {

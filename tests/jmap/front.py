@@ -101,7 +101,15 @@ class Handler(BaseHTTPRequestHandler):
             body = json.dumps(body, separators=(",", ":")).encode()
         self.send_response(status)
         self.send_header("Content-Type", "application/json" if status < 400 else "application/problem+json")
-        self.send_header("Content-Length", str(len(body) * 2 if cut else len(body)))
+        is_chunked = self.jmap.is_chunked and not cut
+        if is_chunked:
+            self.send_header("Transfer-Encoding", "chunked")
+            body = b"".join(b"%x\r\n%s\r\n" % (len(body[i : i + 700]), body[i : i + 700]) for i in range(0, len(body), 700))
+            body += b"0\r\n\r\n"
+        else:
+            self.send_header("Content-Length", str(len(body) * 2 if cut else len(body)))
+        if self.jmap.closes_connections:
+            self.send_header("Connection", "close")
         self.send_header("Cache-Control", "no-cache, no-store, must-revalidate")
         for name, value in headers:
             self.send_header(name, value)

@@ -88,6 +88,7 @@ class JmapServer:
         self.tls_failures, self.sockets = [], set()
         self.is_verbose = self.is_ended = False
         self.session_path, self.api_path, self.hop = "/jmap/session", "/jmap/api", 0
+        self.is_chunked = self.closes_connections = False
         self.redirects, self.redirect_to, self.redirect_status = 1, None, 307
         self.redirect_delay = 0
         self.allow_http = allow_http  # push URLs, which RFC 8620 wants to be https

@@ -72,7 +72,7 @@ int main(int argc, char **argv) {
 		.command = argv + 2,
 		.timeout_ms = strtol(argv[1], NULL, 10),
 	};
-	struct change_command *command = change_command_create(&options);
+	struct change_command *command = change_command_create(&options, NULL);
 	script_run(loop, driver_do, command);
 	change_command_destroy(command);
 	notify_close(notify);
