@@ -62,7 +62,7 @@ struct queue_record {
 };
 
 static void key_print(struct device_id device, const char *end, char out[64]) {
-	size_t len = (size_t)sprintf(out, "bw:{");
+	size_t len = (size_t)snprintf(out, 64, "bw:{");
 	for (size_t i = 0; i < sizeof device.bytes; i++) {
 		len += (size_t)snprintf(out + len, 64 - len, "%02x", device.bytes[i]);
 	}
