@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Gathers the writes to a WAL. */
+/* Gathers what SQLite writes to a WAL, and to the database at a checkpoint. */
 #include "storage/sqlite_vfs.h"
 #include "common/mem.h"
 #include <sqlite3.h>
@@ -7,141 +7,145 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { WAL_GATHER_BYTES = 120 << 10 }; /* the Unix VFS writes less than 128 KiB at once */
+enum { GATHER_BYTES = 120 << 10 }; /* the Unix VFS writes less than 128 KiB at once */
 
-struct wal_file {
+struct gather_file {
 	sqlite3_file base; /* for SQLite; the first member */
-	char *bytes; /* gathered, of WAL_GATHER_BYTES; NULL before the first write */
+	char *bytes; /* gathered, of GATHER_BYTES; NULL before the first write */
 	int len;
 	sqlite3_int64 at; /* where they belong */
 	/* the default VFS's file lies behind */
 };
 
-static struct wal_file *wal_of(sqlite3_file *file) {
-	return (struct wal_file *)(void *)file;
+static struct gather_file *gather_of(sqlite3_file *file) {
+	return (struct gather_file *)(void *)file;
 }
 
-static sqlite3_file *wal_inner(sqlite3_file *file) {
-	return (sqlite3_file *)(void *)(wal_of(file) + 1);
+static sqlite3_file *gather_inner(sqlite3_file *file) {
+	return (sqlite3_file *)(void *)(gather_of(file) + 1);
 }
 
 /* What cannot be written is dropped: SQLite takes the transaction back, and writes the place anew.
  */
-static int wal_flush(sqlite3_file *file) {
-	struct wal_file *wal = wal_of(file);
-	int len = wal->len;
-	wal->len = 0;
-	return len > 0 ? wal_inner(file)->pMethods->xWrite(wal_inner(file), wal->bytes, len, wal->at)
+static int gather_flush(sqlite3_file *file) {
+	struct gather_file *gather = gather_of(file);
+	int len = gather->len;
+	gather->len = 0;
+	return len > 0 ? gather_inner(file)->pMethods->xWrite(
+						 gather_inner(file), gather->bytes, len, gather->at)
 				   : SQLITE_OK;
 }
 
-static int wal_write(sqlite3_file *file, const void *data, int len, sqlite3_int64 at) {
-	struct wal_file *wal = wal_of(file);
-	bool fits = at == wal->at + wal->len && len <= WAL_GATHER_BYTES - wal->len;
+static int gather_write(sqlite3_file *file, const void *data, int len, sqlite3_int64 at) {
+	struct gather_file *gather = gather_of(file);
+	bool fits = at == gather->at + gather->len && len <= GATHER_BYTES - gather->len;
 	if (!fits) {
-		int result = wal_flush(file);
+		int result = gather_flush(file);
 		if (result != SQLITE_OK) {
 			return result;
 		}
-		wal->at = at;
+		gather->at = at;
 	}
-	if (len > WAL_GATHER_BYTES) {
-		return wal_inner(file)->pMethods->xWrite(wal_inner(file), data, len, at);
+	if (len > GATHER_BYTES) {
+		return gather_inner(file)->pMethods->xWrite(gather_inner(file), data, len, at);
 	}
-	if (!wal->bytes) {
-		wal->bytes = mem_alloc(WAL_GATHER_BYTES);
+	if (!gather->bytes) {
+		gather->bytes = mem_alloc(GATHER_BYTES);
 	}
-	memcpy(wal->bytes + wal->len, data, (size_t)len);
-	wal->len += len;
+	memcpy(gather->bytes + gather->len, data, (size_t)len);
+	gather->len += len;
 	return SQLITE_OK;
 }
 
-static int wal_read(sqlite3_file *file, void *out, int len, sqlite3_int64 at) {
-	const struct wal_file *wal = wal_of(file);
-	bool is_gathered = at < wal->at + wal->len && wal->at < at + len;
-	int result = is_gathered ? wal_flush(file) : SQLITE_OK;
-	return result == SQLITE_OK ? wal_inner(file)->pMethods->xRead(wal_inner(file), out, len, at)
+static int gather_read(sqlite3_file *file, void *out, int len, sqlite3_int64 at) {
+	const struct gather_file *gather = gather_of(file);
+	bool is_gathered = at < gather->at + gather->len && gather->at < at + len;
+	int result = is_gathered ? gather_flush(file) : SQLITE_OK;
+	return result == SQLITE_OK
+			   ? gather_inner(file)->pMethods->xRead(gather_inner(file), out, len, at)
+			   : result;
+}
+
+static int gather_sync(sqlite3_file *file, int flags) {
+	int result = gather_flush(file);
+	return result == SQLITE_OK ? gather_inner(file)->pMethods->xSync(gather_inner(file), flags)
 							   : result;
 }
 
-static int wal_sync(sqlite3_file *file, int flags) {
-	int result = wal_flush(file);
-	return result == SQLITE_OK ? wal_inner(file)->pMethods->xSync(wal_inner(file), flags) : result;
-}
-
-static int wal_truncate(sqlite3_file *file, sqlite3_int64 size) {
-	int result = wal_flush(file);
-	return result == SQLITE_OK ? wal_inner(file)->pMethods->xTruncate(wal_inner(file), size)
+static int gather_truncate(sqlite3_file *file, sqlite3_int64 size) {
+	int result = gather_flush(file);
+	return result == SQLITE_OK ? gather_inner(file)->pMethods->xTruncate(gather_inner(file), size)
 							   : result;
 }
 
-static int wal_size(sqlite3_file *file, sqlite3_int64 *out_size) {
-	int result = wal_flush(file);
-	return result == SQLITE_OK ? wal_inner(file)->pMethods->xFileSize(wal_inner(file), out_size)
-							   : result;
+static int gather_size(sqlite3_file *file, sqlite3_int64 *out_size) {
+	int result = gather_flush(file);
+	return result == SQLITE_OK
+			   ? gather_inner(file)->pMethods->xFileSize(gather_inner(file), out_size)
+			   : result;
 }
 
-static int wal_close(sqlite3_file *file) {
-	(void)wal_flush(file); /* what matters was synced */
-	free(wal_of(file)->bytes);
-	return wal_inner(file)->pMethods->xClose(wal_inner(file));
+static int gather_close(sqlite3_file *file) {
+	(void)gather_flush(file); /* what matters was synced */
+	free(gather_of(file)->bytes);
+	return gather_inner(file)->pMethods->xClose(gather_inner(file));
 }
 
 /* ---- only passed on ---- */
 
-static int wal_lock(sqlite3_file *file, int level) {
-	return wal_inner(file)->pMethods->xLock(wal_inner(file), level);
+static int gather_lock(sqlite3_file *file, int level) {
+	return gather_inner(file)->pMethods->xLock(gather_inner(file), level);
 }
 
-static int wal_unlock(sqlite3_file *file, int level) {
-	return wal_inner(file)->pMethods->xUnlock(wal_inner(file), level);
+static int gather_unlock(sqlite3_file *file, int level) {
+	return gather_inner(file)->pMethods->xUnlock(gather_inner(file), level);
 }
 
-static int wal_check_lock(sqlite3_file *file, int *out_is_reserved) {
-	return wal_inner(file)->pMethods->xCheckReservedLock(wal_inner(file), out_is_reserved);
+static int gather_check_lock(sqlite3_file *file, int *out_is_reserved) {
+	return gather_inner(file)->pMethods->xCheckReservedLock(gather_inner(file), out_is_reserved);
 }
 
-static int wal_control(sqlite3_file *file, int what, void *argument) {
-	return wal_inner(file)->pMethods->xFileControl(wal_inner(file), what, argument);
+static int gather_control(sqlite3_file *file, int what, void *argument) {
+	return gather_inner(file)->pMethods->xFileControl(gather_inner(file), what, argument);
 }
 
-static int wal_sector_size(sqlite3_file *file) {
-	return wal_inner(file)->pMethods->xSectorSize(wal_inner(file));
+static int gather_sector_size(sqlite3_file *file) {
+	return gather_inner(file)->pMethods->xSectorSize(gather_inner(file));
 }
 
-static int wal_device(sqlite3_file *file) {
-	return wal_inner(file)->pMethods->xDeviceCharacteristics(wal_inner(file));
+static int gather_device(sqlite3_file *file) {
+	return gather_inner(file)->pMethods->xDeviceCharacteristics(gather_inner(file));
 }
 
-static const sqlite3_io_methods wal_methods = {
+static const sqlite3_io_methods gather_methods = {
 	.iVersion = 1,
-	.xClose = wal_close,
-	.xRead = wal_read,
-	.xWrite = wal_write,
-	.xTruncate = wal_truncate,
-	.xSync = wal_sync,
-	.xFileSize = wal_size,
-	.xLock = wal_lock,
-	.xUnlock = wal_unlock,
-	.xCheckReservedLock = wal_check_lock,
-	.xFileControl = wal_control,
-	.xSectorSize = wal_sector_size,
-	.xDeviceCharacteristics = wal_device,
+	.xClose = gather_close,
+	.xRead = gather_read,
+	.xWrite = gather_write,
+	.xTruncate = gather_truncate,
+	.xSync = gather_sync,
+	.xFileSize = gather_size,
+	.xLock = gather_lock,
+	.xUnlock = gather_unlock,
+	.xCheckReservedLock = gather_check_lock,
+	.xFileControl = gather_control,
+	.xSectorSize = gather_sector_size,
+	.xDeviceCharacteristics = gather_device,
 };
 
 /* ---- the VFS ---- */
 
-static int wal_vfs_open(
+static int gather_open(
 	sqlite3_vfs *vfs, sqlite3_filename name, sqlite3_file *file, int flags, int *out_flags) {
 	(void)vfs;
 	sqlite3_vfs *inner = sqlite3_vfs_find(NULL);
-	if (!(flags & SQLITE_OPEN_WAL)) {
+	if (!(flags & (SQLITE_OPEN_WAL | SQLITE_OPEN_MAIN_DB))) {
 		return inner->xOpen(inner, name, file, flags, out_flags);
 	}
-	*wal_of(file) = (struct wal_file){.base.pMethods = NULL};
-	int result = inner->xOpen(inner, name, wal_inner(file), flags, out_flags);
+	*gather_of(file) = (struct gather_file){.base.pMethods = NULL};
+	int result = inner->xOpen(inner, name, gather_inner(file), flags, out_flags);
 	if (result == SQLITE_OK) {
-		file->pMethods = &wal_methods;
+		file->pMethods = &gather_methods;
 	}
 	return result;
 }
@@ -159,7 +163,7 @@ const char *sqlite_vfs_name(void) {
 	gathering = *inner;
 	gathering.pNext = NULL;
 	gathering.zName = name;
-	gathering.szOsFile += (int)sizeof(struct wal_file);
-	gathering.xOpen = wal_vfs_open;
+	gathering.szOsFile += (int)sizeof(struct gather_file);
+	gathering.xOpen = gather_open;
 	return sqlite3_vfs_register(&gathering, 0) == SQLITE_OK ? name : NULL;
 }
