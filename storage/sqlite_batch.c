@@ -38,6 +38,18 @@ void sqlite_batch_add_read(struct sqlite_batch *batch, struct sqlite_read *read)
 	batch->reads[batch->read_count++] = read;
 }
 
+void sqlite_batch_join(struct sqlite_batch *batch, struct sqlite_batch *take_more) {
+	for (size_t i = 0; i < take_more->op_count; i++) {
+		*sqlite_batch_add(batch, take_more->ops[i].kind) = take_more->ops[i];
+	}
+	for (size_t i = 0; i < take_more->read_count; i++) {
+		sqlite_batch_add_read(batch, take_more->reads[i]);
+	}
+	batch->read_bytes += take_more->read_bytes;
+	list_splice(&batch->waits, &take_more->waits);
+	sqlite_batch_destroy(take_more);
+}
+
 /* Inserts stand in the order of their ids, so the twin of a deletion is found by halving. */
 static struct sqlite_op *sqlite_batch_find_insert(
 	struct sqlite_op **inserts, size_t count, uint64_t lo) {

@@ -7,6 +7,7 @@
 #include <pthread.h>
 #include <signal.h>
 #include <stdlib.h>
+#include <string.h>
 #include <time.h>
 
 enum { SQLITE_IDLE_MS = 200 }; /* without work for so long: the time to tidy up */
@@ -17,9 +18,14 @@ struct sqlite_log {
 	bool has_worker;
 	pthread_mutex_t mutex;
 	pthread_cond_t changed;
-	struct sqlite_batch *waiting, *finished; /* by the mutex */
-	bool is_closing, is_abandoned; /* by the mutex */
-	bool is_under_way; /* the loop's */
+	/* by the mutex: */
+	struct sqlite_batch *waiting;
+	struct sqlite_batch *finished[SQLITE_HANDED_MAX]; /* the oldest first */
+	size_t finished_count;
+	bool is_idle; /* the worker waits for work; else it may hang at the file */
+	bool is_halted; /* the loop has yet to settle a failure */
+	bool is_closing, is_abandoned;
+	/* the loop's: */
 	struct ev_loop *loop;
 	ev_async wake;
 	sqlite_log_done_fn *done;
@@ -47,32 +53,41 @@ static bool sqlite_tidy(struct sqlite_file *file) {
 	return has_more;
 }
 
+static bool sqlite_has_work(const struct sqlite_log *log) {
+	return log->waiting && !log->is_halted;
+}
+
 /* Waits for work, tidying up once there is none for a while. NULL at the end. */
 static struct sqlite_batch *sqlite_take(struct sqlite_log *log) {
 	bool is_tidy = log->file.wal_pages == 0;
 	(void)pthread_mutex_lock(&log->mutex);
-	while (!log->waiting && !log->is_closing) {
+	log->is_idle = true;
+	while (!sqlite_has_work(log) && !log->is_closing) {
 		if (is_tidy) {
 			(void)pthread_cond_wait(&log->changed, &log->mutex);
 			continue;
 		}
 		const struct timespec end = sqlite_in_ms(SQLITE_IDLE_MS);
 		(void)pthread_cond_timedwait(&log->changed, &log->mutex, &end);
-		if (!log->waiting && !log->is_closing) {
+		if (!sqlite_has_work(log) && !log->is_closing) {
+			log->is_idle = false;
 			(void)pthread_mutex_unlock(&log->mutex);
 			is_tidy = !sqlite_tidy(&log->file);
 			(void)pthread_mutex_lock(&log->mutex);
+			log->is_idle = true;
 		}
 	}
 	struct sqlite_batch *batch = log->waiting;
 	log->waiting = NULL;
+	log->is_idle = false;
 	(void)pthread_mutex_unlock(&log->mutex);
 	return batch;
 }
 
 static void sqlite_give_back(struct sqlite_log *log, struct sqlite_batch *batch) {
 	(void)pthread_mutex_lock(&log->mutex);
-	log->finished = batch;
+	log->finished[log->finished_count++] = batch;
+	log->is_halted = batch->new_failed;
 	(void)pthread_cond_broadcast(&log->changed);
 	bool is_abandoned = log->is_abandoned; /* then there may be no loop any more */
 	(void)pthread_mutex_unlock(&log->mutex);
@@ -102,7 +117,7 @@ static void *sqlite_worker(void *ctx) {
 		}
 	}
 	if (log->is_abandoned) { /* it was closed without us */
-		log->done(log->finished, log->ctx);
+		log->done(log->finished_count > 0 ? log->finished[0] : NULL, log->ctx);
 		sqlite_log_free(log);
 	}
 	return NULL;
@@ -111,44 +126,65 @@ static void *sqlite_worker(void *ctx) {
 /* ---- the loop's side ---------------------------------------------------------------------------
  */
 
+/* The oldest that came back. */
+static struct sqlite_batch *sqlite_take_finished(struct sqlite_log *log) {
+	struct sqlite_batch *batch = NULL;
+	if (log->finished_count > 0) {
+		batch = log->finished[0];
+		log->finished_count--;
+		memmove(log->finished, log->finished + 1, log->finished_count * sizeof(void *));
+	}
+	return batch;
+}
+
 static void sqlite_log_on_wake(struct ev_loop *loop, ev_async *watcher, int events) {
 	(void)loop;
 	(void)events;
 	struct sqlite_log *log = watcher->data;
-	(void)pthread_mutex_lock(&log->mutex);
-	struct sqlite_batch *batch = log->finished;
-	log->finished = NULL;
-	(void)pthread_mutex_unlock(&log->mutex);
-	if (batch) {
-		log->is_under_way = false;
-		log->done(batch, log->ctx);
-	}
+	struct sqlite_batch *batch;
+	do {
+		(void)pthread_mutex_lock(&log->mutex);
+		batch = sqlite_take_finished(log);
+		(void)pthread_mutex_unlock(&log->mutex);
+		if (batch) {
+			log->done(batch, log->ctx);
+		}
+	} while (batch);
 }
 
 void sqlite_log_submit(struct sqlite_log *log, struct sqlite_batch *batch) {
-	assert(!log->is_under_way);
 	sqlite_batch_cancel_out(batch);
-	log->is_under_way = true;
 	(void)pthread_mutex_lock(&log->mutex);
+	assert(!log->waiting);
 	log->waiting = batch;
 	(void)pthread_cond_broadcast(&log->changed);
 	(void)pthread_mutex_unlock(&log->mutex);
 }
 
+struct sqlite_batch *sqlite_log_recall(struct sqlite_log *log) {
+	(void)pthread_mutex_lock(&log->mutex);
+	struct sqlite_batch *batch = log->waiting;
+	log->waiting = NULL;
+	(void)pthread_mutex_unlock(&log->mutex);
+	return batch;
+}
+
+void sqlite_log_go_on(struct sqlite_log *log) {
+	(void)pthread_mutex_lock(&log->mutex);
+	log->is_halted = false;
+	(void)pthread_cond_broadcast(&log->changed);
+	(void)pthread_mutex_unlock(&log->mutex);
+}
+
 struct sqlite_batch *sqlite_log_wait(struct sqlite_log *log, double seconds) {
-	if (!log->is_under_way) {
-		return NULL;
-	}
 	const struct timespec end = sqlite_in_ms((long)(seconds * 1000));
 	int result = 0;
 	(void)pthread_mutex_lock(&log->mutex);
-	while (!log->finished && result == 0) {
+	while (log->finished_count == 0 && (!log->is_idle || sqlite_has_work(log)) && result == 0) {
 		result = pthread_cond_timedwait(&log->changed, &log->mutex, &end);
 	}
-	struct sqlite_batch *batch = log->finished;
-	log->finished = NULL;
+	struct sqlite_batch *batch = sqlite_take_finished(log);
 	(void)pthread_mutex_unlock(&log->mutex);
-	log->is_under_way = !batch;
 	return batch;
 }
 
@@ -159,7 +195,7 @@ static void sqlite_stop_listening(struct sqlite_log *log) {
 
 bool sqlite_log_abandon(struct sqlite_log *log, sqlite_log_done_fn *end, void *ctx) {
 	(void)pthread_mutex_lock(&log->mutex);
-	bool is_hanging = log->is_under_way && !log->finished;
+	bool is_hanging = !log->is_idle && log->finished_count == 0;
 	if (is_hanging) {
 		sqlite_stop_listening(log);
 		log->is_closing = log->is_abandoned = true;

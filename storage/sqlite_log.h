@@ -2,7 +2,8 @@
 /*
  * The SQLite file behind one worker thread. The loop fills a batch with operations and hands it
  * over; the worker runs it as one synced transaction (group commit), then its reads, and gives it
- * back through the loop. One batch is under way at a time; what arrives meanwhile fills the next.
+ * back through the loop. While one is written the next may wait at the worker's door, so that the
+ * worker goes on without the loop; until it does, the loop can have that one back and add to it.
  *
  * A batch whose transaction fails is tried once more without what is new, so that deletions go
  * through on a full disk; the flags say what held.
@@ -40,7 +41,10 @@ struct sqlite_read {
 	bool failed; /* the file could not be read */
 };
 
-enum { SQLITE_REASON_BYTES = 300 };
+enum {
+	SQLITE_REASON_BYTES = 300,
+	SQLITE_HANDED_MAX = 2, /* batches: one is written, one waits */
+};
 
 struct sqlite_batch {
 	struct list link; /* the store's */
@@ -64,14 +68,21 @@ typedef void sqlite_log_done_fn(struct sqlite_batch *batch, void *ctx);
  * the worker. NULL with a sentence that names file and cure. */
 struct sqlite_log *sqlite_log_open(const char *path, struct queue_index *index,
 	struct ev_loop *loop, sqlite_log_done_fn *done, void *ctx, char **out_error);
-/* Only while none is under way. The batch comes back through done, from the loop. */
+/* At most SQLITE_HANDED_MAX that did not come back, and none of them waiting. Batches come back
+ * through done, from the loop, in this order. */
 void sqlite_log_submit(struct sqlite_log *log, struct sqlite_batch *batch);
-/* Waits at most so long for the batch under way and gives it back as a result instead of through
- * done; NULL when none is, or not in time. */
+/* Takes back the batch that the worker has not begun; NULL when there is none. */
+struct sqlite_batch *sqlite_log_recall(struct sqlite_log *log);
+/* After a batch with new_failed the worker begins no other before this call, for settling a failure
+ * changes what comes next. */
+void sqlite_log_go_on(struct sqlite_log *log);
+/* Waits at most so long for the oldest batch and gives it back as a result instead of through
+ * done; NULL when the worker has nothing to do, or not in time. */
 struct sqlite_batch *sqlite_log_wait(struct sqlite_log *log, double seconds);
-/* Instead of closing it, when the disk hangs: the worker is left alone. If it comes back one day,
- * it calls end from its own thread with the batch under way, and frees the log. False, and nothing
- * has happened, when the batch is back or none is under way. */
+/* Instead of closing it, when the disk hangs, and with none waiting: the worker is left alone. If
+ * it comes back one day, it calls end from its own thread with the batch that it was writing, if
+ * any, and frees the log. False, and nothing has happened, when a batch is back or the worker
+ * idles. */
 bool sqlite_log_abandon(struct sqlite_log *log, sqlite_log_done_fn *end, void *ctx);
 void sqlite_log_close(struct sqlite_log *log);
 
@@ -80,5 +91,7 @@ void sqlite_batch_destroy(struct sqlite_batch *batch);
 /* All of the operation but its kind is for the caller to fill. */
 struct sqlite_op *sqlite_batch_add(struct sqlite_batch *batch, enum sqlite_op_kind kind);
 void sqlite_batch_add_read(struct sqlite_batch *batch, struct sqlite_read *read);
+/* Moves all that more has behind what batch has, and destroys it. */
+void sqlite_batch_join(struct sqlite_batch *batch, struct sqlite_batch *take_more);
 /* Marks inserts and deletions of the same message as skipped. */
 void sqlite_batch_cancel_out(struct sqlite_batch *batch);

@@ -23,7 +23,7 @@ static bool sqlite_batch_is_empty(const struct sqlite_batch *batch) {
 }
 
 bool sqlite_is_quiet(const struct store_sqlite *sqlite) {
-	return !sqlite->under_way && sqlite->batches.next == sqlite->batches.prev &&
+	return list_is_empty(&sqlite->handed) && sqlite->batches.next == sqlite->batches.prev &&
 		   sqlite_batch_is_empty(sqlite_filling(sqlite));
 }
 
@@ -32,9 +32,7 @@ void sqlite_add_batch(struct store_sqlite *sqlite) {
 }
 
 static void sqlite_flush_later(struct store_sqlite *sqlite) {
-	if (!sqlite->under_way) {
-		ev_feed_event(sqlite->store.options.loop, &sqlite->flush, EV_PREPARE);
-	}
+	ev_feed_event(sqlite->store.options.loop, &sqlite->flush, EV_PREPARE);
 }
 
 /* The index's changes become operations. */
@@ -126,24 +124,70 @@ static void sqlite_take_off(struct store_sqlite *sqlite, struct sqlite_batch *ba
 }
 
 static void sqlite_submit(struct store_sqlite *sqlite, struct sqlite_batch *batch) {
-	sqlite_take_off(sqlite, batch);
-	sqlite->under_way = batch;
-	sqlite->submitted_ms = store_now_ms(&sqlite->store);
+	list_append(&sqlite->handed, &batch->link);
 	sqlite_log_submit(sqlite->log, batch);
+}
+
+static struct sqlite_batch *sqlite_recall(struct store_sqlite *sqlite) {
+	struct sqlite_batch *batch = sqlite_log_recall(sqlite->log);
+	if (batch) {
+		list_remove(&batch->link);
+	}
+	return batch;
+}
+
+static void sqlite_join(struct sqlite_batch *batch, struct sqlite_batch *take_more) {
+	struct store_later_item *item;
+	LIST_FOREACH (item, &take_more->waits, link) {
+		container_of(item, struct sqlite_wait, item)->in = batch;
+	}
+	sqlite_batch_join(batch, take_more);
+}
+
+/* False when the worker has no room. */
+static bool sqlite_hand_over(struct store_sqlite *sqlite, struct sqlite_batch *batch) {
+	struct sqlite_batch *waiting = sqlite_recall(sqlite);
+	if (waiting) {
+		bool fits = waiting->read_bytes + batch->read_bytes <= SQLITE_READ_BYTES_MAX;
+		if (fits) {
+			sqlite_take_off(sqlite, batch);
+			sqlite_join(waiting, batch);
+		}
+		sqlite_submit(sqlite, waiting);
+		return fits;
+	}
+	bool has_room = sqlite->handed.next == sqlite->handed.prev; /* none, or one being written */
+	if (list_is_empty(&sqlite->handed)) {
+		sqlite->begun_ms = store_now_ms(&sqlite->store);
+	}
+	if (has_room) {
+		sqlite_take_off(sqlite, batch);
+		sqlite_submit(sqlite, batch);
+	}
+	return has_room;
+}
+
+/* The worker need not idle while answers go out. */
+static void sqlite_offer(struct store_sqlite *sqlite) {
+	struct sqlite_batch *batch;
+	while ((batch = sqlite_next_batch(sqlite)) && sqlite_batch_has_work(batch) &&
+		   sqlite_hand_over(sqlite, batch)) {
+	}
 }
 
 static void sqlite_finish_batch(struct store_sqlite *sqlite, struct sqlite_batch *batch);
 
-/* Everything that this turn of the loop brought goes over together. */
+/* Everything that this turn of the loop brought goes over together. What has nothing to write is
+ * answered here, when its turn has come; that may bring more. */
 static void sqlite_flush(struct store_sqlite *sqlite) {
-	struct sqlite_batch *batch;
-	while (!sqlite->under_way && (batch = sqlite_next_batch(sqlite))) {
-		if (sqlite_batch_has_work(batch)) {
-			sqlite_submit(sqlite, batch);
-		} else {
-			sqlite_take_off(sqlite, batch);
-			sqlite_finish_batch(sqlite, batch);
+	for (;;) {
+		sqlite_offer(sqlite);
+		struct sqlite_batch *batch = sqlite_next_batch(sqlite);
+		if (!batch || !list_is_empty(&sqlite->handed)) {
+			return;
 		}
+		sqlite_take_off(sqlite, batch);
+		sqlite_finish_batch(sqlite, batch);
 	}
 }
 
@@ -173,7 +217,7 @@ static void sqlite_note_state(struct store_sqlite *sqlite, const struct sqlite_b
 
 /* What could not be written but is true goes with a later batch. */
 static void sqlite_keep(struct store_sqlite *sqlite, const struct sqlite_batch *batch) {
-	for (size_t i = 0; batch->new_failed && i < batch->op_count; i++) {
+	for (size_t i = 0; i < batch->op_count; i++) {
 		const struct sqlite_op *op = &batch->ops[i];
 		if (op->kind != SQLITE_OP_CHANGE || op->is_skipped) {
 			continue;
@@ -199,11 +243,7 @@ static void sqlite_keep(struct store_sqlite *sqlite, const struct sqlite_batch *
 			break;
 		}
 	}
-	if (batch->new_failed) {
-		sqlite_take_changes(sqlite);
-		sqlite_filling(sqlite)->is_urgent = true;
-		sqlite_flush_later(sqlite);
-	}
+	sqlite_collect(sqlite);
 }
 
 static void sqlite_wait_run(struct sqlite_wait *wait, const struct sqlite_batch *batch) {
@@ -219,23 +259,27 @@ static void sqlite_wait_run(struct sqlite_wait *wait, const struct sqlite_batch 
 	free(wait);
 }
 
-/* The worker need not idle while the answers go out. After a failure it has to: settling it changes
- * what comes next. */
-static void sqlite_go_on(struct store_sqlite *sqlite, const struct sqlite_batch *finished) {
-	if (finished->new_failed) {
-		return;
-	}
-	struct sqlite_batch *next = sqlite_next_batch(sqlite);
-	if (next && sqlite_batch_has_work(next)) {
-		sqlite_submit(sqlite, next);
+static void sqlite_take_back(struct store_sqlite *sqlite) {
+	struct sqlite_batch *batch = sqlite_recall(sqlite);
+	if (batch) {
+		list_prepend(&sqlite->batches, &batch->link);
 	}
 }
 
+static void sqlite_settle_failure(
+	struct store_sqlite *sqlite, const struct sqlite_batch *finished) {
+	sqlite_take_back(sqlite);
+	sqlite_keep(sqlite, finished);
+	sqlite_log_go_on(sqlite->log);
+}
+
 static void sqlite_finish_batch(struct store_sqlite *sqlite, struct sqlite_batch *batch) {
-	sqlite->under_way = NULL;
 	sqlite->is_stuck = false;
-	sqlite_go_on(sqlite, batch);
-	sqlite_keep(sqlite, batch);
+	if (batch->new_failed) {
+		sqlite_settle_failure(sqlite, batch);
+	} else {
+		sqlite_offer(sqlite);
+	}
 	sqlite_note_state(sqlite, batch);
 	struct store_later_item *item;
 	while ((item = list_first(&batch->waits, struct store_later_item, link))) {
@@ -254,7 +298,10 @@ static void sqlite_finish_batch(struct store_sqlite *sqlite, struct sqlite_batch
 }
 
 void sqlite_on_batch(struct sqlite_batch *batch, void *ctx) {
-	sqlite_finish_batch(ctx, batch);
+	struct store_sqlite *sqlite = ctx;
+	list_remove(&batch->link);
+	sqlite->begun_ms = store_now_ms(&sqlite->store);
+	sqlite_finish_batch(sqlite, batch);
 }
 
 const struct sqlite_batch sqlite_no_answer = {.new_failed = true, .all_failed = true};
@@ -273,8 +320,10 @@ static void sqlite_answer_stuck_in(struct sqlite_batch *batch) {
 static void sqlite_set_stuck(struct store_sqlite *sqlite) {
 	sqlite->is_stuck = true;
 	sqlite_set_available(sqlite, false, "the disk of the SQLite file does not answer");
-	sqlite_answer_stuck_in(sqlite->under_way);
 	struct sqlite_batch *batch;
+	LIST_FOREACH (batch, &sqlite->handed, link) {
+		sqlite_answer_stuck_in(batch);
+	}
 	LIST_FOREACH (batch, &sqlite->batches, link) {
 		sqlite_answer_stuck_in(batch);
 	}
@@ -282,8 +331,8 @@ static void sqlite_set_stuck(struct store_sqlite *sqlite) {
 }
 
 void sqlite_give_up_waiting(struct store_sqlite *sqlite) {
-	if (sqlite->under_way && !sqlite->is_stuck &&
-		store_now_ms(&sqlite->store) - sqlite->submitted_ms >= SQLITE_STUCK_MS) {
+	if (!list_is_empty(&sqlite->handed) && !sqlite->is_stuck &&
+		store_now_ms(&sqlite->store) - sqlite->begun_ms >= SQLITE_STUCK_MS) {
 		sqlite_set_stuck(sqlite);
 	}
 }
@@ -338,6 +387,7 @@ bool sqlite_refuses_new(const struct store_sqlite *sqlite) {
 
 void sqlite_turns_init(struct store_sqlite *sqlite, struct ev_loop *loop) {
 	list_init(&sqlite->batches);
+	list_init(&sqlite->handed);
 	sqlite_add_batch(sqlite);
 	sqlite->acks = sqlite_batch_create();
 	store_later_init(&sqlite->later, loop);
@@ -365,8 +415,8 @@ static void sqlite_run_out(struct store_sqlite *sqlite) {
 		struct sqlite_batch *batch = sqlite_log_wait(sqlite->log, patience_sec);
 		if (batch) {
 			is_failing = batch->new_failed;
-			sqlite_finish_batch(sqlite, batch);
-		} else if (sqlite->under_way && !sqlite->is_stuck) {
+			sqlite_on_batch(batch, sqlite);
+		} else if (!list_is_empty(&sqlite->handed) && !sqlite->is_stuck) {
 			sqlite_set_stuck(sqlite);
 		} else if (list_is_empty(&sqlite->later.items)) {
 			return;
@@ -378,7 +428,8 @@ bool sqlite_turns_finish(struct store_sqlite *sqlite) {
 	sqlite_run_out(sqlite);
 	ev_clear_pending(sqlite->store.options.loop, &sqlite->flush);
 	ev_timer_stop(sqlite->store.options.loop, &sqlite->patience);
-	return !sqlite->under_way;
+	sqlite_take_back(sqlite); /* what waits behind a disk that hangs */
+	return !sqlite->is_stuck;
 }
 
 static void sqlite_dispose_batch(struct sqlite_batch *batch, const struct sqlite_batch *result) {

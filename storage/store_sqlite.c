@@ -7,10 +7,7 @@
 #include "storage/queue_index.h"
 #include <stdlib.h>
 
-enum {
-	SQLITE_SWEEP_MAX = 2000,
-	SQLITE_READ_BYTES_MAX = 8 << 20, /* bodies read in one batch, about */
-};
+enum { SQLITE_SWEEP_MAX = 2000 };
 
 static struct store_sqlite *sqlite_of(struct store *store) {
 	return container_of(store, struct store_sqlite, store);
@@ -86,7 +83,7 @@ static void sqlite_close(struct store *store) {
 			log_error("closed without its last writes: the disk of the SQLite file hangs");
 			return;
 		}
-		sqlite->is_abandoned = false;
+		sqlite->is_abandoned = sqlite->is_stuck = false; /* it is back */
 	}
 	sqlite_log_close(sqlite->log);
 	sqlite_dispose(NULL, sqlite);

@@ -8,13 +8,16 @@
  * are few statements on few pages, while a part of each commit would hold up the messages. Their
  * answers come when they are written, and are the only ones that others may overtake.
  *
- * A disk that does not answer at all holds up the batch under way. After a while its calls and
- * those behind it are answered as unavailable, but stay booked until it is known how they ended.
+ * A disk that does not answer at all holds up the batch that is being written. After a while its
+ * calls and those behind it are answered as unavailable, but stay booked until it is known how they
+ * ended.
  */
 #pragma once
 #include "storage/sqlite_log.h"
 #include "storage/store_backend.h"
 #include "storage/store_later.h"
+
+enum { SQLITE_READ_BYTES_MAX = 8 << 20 }; /* bodies read in one batch, about */
 
 struct store_sqlite {
 	struct store store;
@@ -22,14 +25,14 @@ struct store_sqlite {
 	struct sqlite_log *log;
 	struct list batches; /* struct sqlite_batch::link; the last is being filled, never empty */
 	struct sqlite_batch *acks; /* acknowledgements that gather; on no list */
-	struct sqlite_batch *under_way; /* not on the list */
+	struct list handed; /* struct sqlite_batch::link; with the worker, at most SQLITE_HANDED_MAX */
 	struct store_later later;
 	ev_prepare flush; /* fed at the lowest priority: hands over what a turn of the loop brought */
 	ev_timer patience; /* with them; runs while there are any */
 	int64_t probe_at_ms;
-	int64_t submitted_ms; /* the batch under way */
+	int64_t begun_ms; /* since then the worker has had the first of those handed over */
 	bool is_available;
-	bool is_stuck; /* the batch under way takes too long */
+	bool is_stuck; /* and it takes too long */
 	bool is_abandoned; /* closed while it did: nobody is told any more */
 };
 
@@ -61,8 +64,8 @@ void sqlite_turns_dispose(struct store_sqlite *sqlite, struct sqlite_batch *fini
 /* The log's: a batch came back. ctx is the store. */
 void sqlite_on_batch(struct sqlite_batch *batch, void *ctx);
 
-/* The batch that is being filled; it goes over at the end of this turn of the loop, or when the
- * one under way is back. */
+/* The batch that is being filled; it goes over at the end of this turn of the loop, or when one
+ * that the worker has is back. */
 struct sqlite_batch *sqlite_filling(const struct store_sqlite *sqlite);
 void sqlite_add_batch(struct store_sqlite *sqlite);
 /* Makes the index's changes operations of it. */
@@ -87,7 +90,7 @@ void sqlite_answer_ack(
 
 /* The disk refused what is new a moment ago: spare it. */
 bool sqlite_refuses_new(const struct store_sqlite *sqlite);
-/* If the disk keeps the batch under way for too long, nobody waits for it any more. */
+/* If the disk keeps a batch for too long, nobody waits for it any more. */
 void sqlite_give_up_waiting(struct store_sqlite *sqlite);
 /* As a batch would look that came back with nothing done; what those get. */
 extern const struct sqlite_batch sqlite_no_answer;

@@ -22,12 +22,16 @@ static char sqlite_path[64], sqlite_url[80];
 
 /* ---- a disk that can be made to hang ---- */
 
-static atomic_bool disk_hangs;
+static atomic_bool disk_hangs, disk_fails; /* once */
 
 /* In place of the C library's, also for SQLite. */
 int fdatasync(int fd) {
 	while (atomic_load(&disk_hangs)) {
 		(void)poll(NULL, 0, 5);
+	}
+	if (atomic_exchange(&disk_fails, false)) {
+		errno = EIO;
+		return -1;
 	}
 	return fsync(fd);
 }
@@ -526,6 +530,92 @@ static void closing_does_not_wait_for_a_hanging_disk(void **state) {
 	expect_queue(world, device, "under way");
 }
 
+/* ---- batches that wait behind one that is being written ---- */
+
+/* A put that is under way, and what came of it. */
+struct pending_put {
+	struct world *world;
+	enum store_outcome outcome;
+	bool *other_is_answered; /* before this one? */
+	bool was_after, is_answered;
+};
+
+static void on_pending_put(const struct store_put_result *result, void *ctx) {
+	struct pending_put *pending = ctx;
+	pending->outcome = result->outcome;
+	pending->is_answered = true;
+	pending->was_after = pending->other_is_answered && *pending->other_is_answered;
+	world_answered(pending->world);
+}
+
+static void put_pending(struct pending_put *pending, struct device_id device,
+	struct subscription_id subscription, const char *body) {
+	const struct store_put what = {.device = device,
+		.subscription = subscription,
+		.ttl_sec = 60,
+		.urgency = URGENCY_NORMAL,
+		.body = slice_of(body)};
+	CALL(pending->world, store_put(pending->world->store, &what, on_pending_put, pending));
+	world_run(pending->world, 0.01); /* until it was handed over */
+}
+
+static void a_failed_batch_does_not_take_the_next_with_it(void **state) {
+	struct world *world = *state;
+	world_open(world, sqlite_url, NULL);
+	struct device_id device = new_device();
+	struct subscription_id subscription = subscribe(world, device, 1);
+	struct pending_put first = {.world = world};
+	struct pending_put second = {.world = world, .other_is_answered = &first.is_answered};
+	struct pending_put third = {.world = world, .other_is_answered = &second.is_answered};
+	atomic_store(&disk_hangs, true);
+	put_pending(&first, device, subscription, "first");
+	put_pending(&second, device, subscription, "second");
+	put_pending(&third, device, subscription, "third"); /* joins the second */
+	atomic_store(&disk_fails, true);
+	atomic_store(&disk_hangs, false);
+	world_wait(world);
+	assert_int_equal(first.outcome, STORE_UNAVAILABLE);
+	assert_int_equal(second.outcome, STORE_OK);
+	assert_int_equal(third.outcome, STORE_OK);
+	assert_true(second.was_after && third.was_after);
+	expect_queue(world, device, "second third");
+	reopen(world);
+	expect_queue(world, device, "second third");
+}
+
+struct asker {
+	struct world *world;
+	struct device_id device;
+};
+
+static void fetch_when_looked_up(const struct store_subscription *subscription, void *ctx) {
+	struct asker *asker = ctx;
+	struct world *world = asker->world;
+	CALL(world, store_fetch(world->store, asker->device, (struct message_id){0, 0}, URGENCY_LOW, 5,
+					on_fetched, world));
+	on_subscription(subscription, world);
+}
+
+/* The look-up is answered from a batch that has nothing to write, and what it brings has. */
+static void what_an_answer_asks_for_is_read(void **state) {
+	struct world *world = *state;
+	world_open(world, sqlite_url, NULL);
+	struct asker asker = {world, new_device()};
+	struct subscription_id subscription = subscribe(world, asker.device, 1);
+	(void)put(world, asker.device, subscription, "kept");
+	struct pending_put pending = {.world = world};
+	atomic_store(&disk_hangs, true);
+	put_pending(&pending, asker.device, subscription, "under way");
+	CALL(world,
+		store_lookup(world->store, asker.device, subscription, fetch_when_looked_up, &asker));
+	world_run(world, 0.01);
+	atomic_store(&disk_hangs, false);
+	world_wait(world);
+	assert_int_equal(world->fetched.count, 2);
+	assert_string_equal(world->bodies[0], "kept");
+	assert_string_equal(world->bodies[1], "under way");
+}
+
 /* ---- kill -9 ---- */
 
 enum { KILL_ROUNDS = 8, KILL_IN_FLIGHT = 16 };
@@ -717,6 +807,8 @@ int main(void) {
 		TEST(a_full_disk_can_be_emptied_at_once),
 		TEST(a_hanging_disk_holds_nobody_up),
 		TEST(closing_does_not_wait_for_a_hanging_disk),
+		TEST(a_failed_batch_does_not_take_the_next_with_it),
+		TEST(what_an_answer_asks_for_is_read),
 		TEST(a_kill_loses_nothing_and_brings_nothing_back),
 	};
 	int failed = cmocka_run_group_tests(tests, NULL, NULL);
