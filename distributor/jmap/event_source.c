@@ -211,6 +211,7 @@ static void event_source_on_ended(const struct fetch_result *result, void *ctx) 
 	struct event_source *source = ctx;
 	bool was_open = source->is_open;
 	source->fetch = NULL;
+	alarm_stop(&source->silence); /* logging in may take longer */
 	if (source->is_no_stream) {
 		event_source_wait(
 			source, RETRY_UNREACHABLE, 0, "what answers for the mail server sends no event stream");

@@ -134,6 +134,40 @@ def test_silent_stream(start_without):
     person.assert_once("into silence", "heard again")
 
 
+def move_stream(jmap):
+    """The session names another URL of it."""
+    session = jmap.session_object
+    jmap.session_object = lambda login: {**session(login), "eventSourceUrl": session(login)["eventSourceUrl"] + "&moved=1"}
+    jmap.change_session()
+
+
+def test_login_that_takes_long(start_without):
+    """The stream is refused, and whoever knows the password is slower than any connection may be."""
+    person = start_without("always", has_clock=True)
+    (jmap,), (login,) = person.servers, person.logins
+    person.wait(lambda: jmap.streams, 20, "a stream")
+    person.wait_way("stream")
+    gate = person.directory / "typed"
+    login.script.write_text(f"#!/bin/sh\necho >>{login.asked}\nwhile ! test -e {gate}; do sleep 0.05; done\ncat {login.file}\n")
+    asked = login.password_was_asked()
+    login.set_password("other")
+    move_stream(jmap)
+    jmap.faults.add("events", status=401)
+    jmap.faults.add("api", status=401, methods=("Core/echo",))
+    jmap.deliver(ann(person), "tells of another stream")
+    person.wait(lambda: login.password_was_asked() > asked, 20, "the question")
+    ann(person).password = "other"
+    count = len(events(jmap))
+    person.clock.advance(40)  # of the 60 s that a command has
+    assert person.tool("status").returncode == 0
+    gate.touch()
+    person.pass_time(lambda: len(events(jmap)) > count, 300, "a stream again", step=5)
+    person.wait_way("stream")
+    jmap.deliver(ann(person), "logged in again")
+    person.wait_mail("logged in again")
+    person.assert_once("tells of another stream", "logged in again")
+
+
 def test_neither_push_nor_events(start_without):
     person = start_without("always", has_events=False)
     (jmap,) = person.servers
