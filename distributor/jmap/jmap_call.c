@@ -94,23 +94,44 @@ const json_t *jmap_call_answer(
 	return NULL;
 }
 
-static char *jmap_call_problem(const struct fetch_result *fetched) {
-	json_t *json = json_parse(fetched->body);
-	struct slice type = {NULL, 0}, detail = {NULL, 0};
-	(void)json_get_string(json, "type", &type); /* RFC 7807; absent ones stay empty */
-	(void)json_get_string(json, "detail", &detail);
-	CLEANUP_FREE char *safe_type = sanitize_dup(type, 100, SANITIZE_ONE_LINE);
-	CLEANUP_FREE char *safe_detail = sanitize_dup(detail, 200, SANITIZE_ONE_LINE);
-	char *text = mem_printf("the mail server answered with status %d%s%s%s%s", fetched->status,
-		safe_type[0] ? ", " : "", safe_type, safe_detail[0] ? ": " : "", safe_detail);
-	json_decref(json);
-	return text;
+/* An answer that is no 200 (RFC 7807, RFC 8620 3.6.1); absent ones are empty. */
+struct jmap_problem {
+	json_t *json;
+	struct slice type, detail, limit;
+};
+
+static void jmap_problem_read(struct slice body, struct jmap_problem *problem) {
+	*problem = (struct jmap_problem){.json = json_parse(body)};
+	(void)json_get_string(problem->json, "type", &problem->type);
+	(void)json_get_string(problem->json, "detail", &problem->detail);
+	(void)json_get_string(problem->json, "limit", &problem->limit);
 }
 
-static enum jmap_call_outcome jmap_call_outcome_of(const struct fetch_result *fetched) {
-	switch (fetched->status) {
-	case 200:
-		return JMAP_CALL_OK;
+static char *jmap_problem_print(const struct jmap_problem *problem, int status) {
+	CLEANUP_FREE char *type = sanitize_dup(problem->type, 100, SANITIZE_ONE_LINE);
+	CLEANUP_FREE char *detail = sanitize_dup(problem->detail, 200, SANITIZE_ONE_LINE);
+	return mem_printf("the mail server answered with status %d%s%s%s%s", status,
+		type[0] ? ", " : "", type, detail[0] ? ": " : "", detail);
+}
+
+static bool jmap_problem_is_limit(const struct jmap_problem *problem) {
+	return slice_equals(problem->type, "urn:ietf:params:jmap:error:limit");
+}
+
+/* What is too much now is fine later. */
+static bool jmap_problem_is_busy(const struct jmap_problem *problem) {
+	return jmap_problem_is_limit(problem) &&
+		   (slice_equals(problem->limit, "maxConcurrentRequests") ||
+			   slice_starts_with(problem->limit, "rate"));
+}
+
+static bool jmap_problem_is_size(const struct jmap_problem *problem, int status) {
+	return status == 413 ||
+		   (jmap_problem_is_limit(problem) && slice_equals(problem->limit, "maxSizeRequest"));
+}
+
+static enum jmap_call_outcome jmap_call_outcome_of(int status, const struct jmap_problem *problem) {
+	switch (status) {
 	case 401:
 		return JMAP_CALL_UNAUTHORIZED;
 	case 403:
@@ -119,8 +140,9 @@ static enum jmap_call_outcome jmap_call_outcome_of(const struct fetch_result *fe
 	case 429:
 		return JMAP_CALL_TRY_LATER;
 	default:
-		return fetched->status >= 400 && fetched->status < 500 ? JMAP_CALL_REFUSED
-															   : JMAP_CALL_TRY_LATER;
+		return status >= 400 && status < 500 && !jmap_problem_is_busy(problem)
+				   ? JMAP_CALL_REFUSED
+				   : JMAP_CALL_TRY_LATER;
 	}
 }
 
@@ -139,7 +161,8 @@ static void jmap_call_read(
 
 static void jmap_call_on_fetched(const struct fetch_result *fetched, void *ctx) {
 	struct jmap_sent *sent = ctx;
-	CLEANUP_FREE char *problem = NULL;
+	CLEANUP_FREE char *reason = NULL;
+	struct jmap_problem problem = {.json = NULL};
 	json_t *json = NULL;
 	struct jmap_call_result result = {.outcome = JMAP_CALL_TRY_LATER,
 		.reason = fetched->reason,
@@ -147,17 +170,20 @@ static void jmap_call_on_fetched(const struct fetch_result *fetched, void *ctx) 
 		.is_too_large = fetched->outcome == FETCH_TOO_LARGE,
 		.date_ms = fetched->date_ms,
 		.took_ms = fetched->took_ms};
-	if (fetched->outcome == FETCH_ANSWERED) {
-		result.outcome = jmap_call_outcome_of(fetched);
+	if (fetched->outcome == FETCH_ANSWERED && fetched->status == 200) {
+		result.outcome = JMAP_CALL_OK;
 		result.status = fetched->status;
-		if (result.outcome == JMAP_CALL_OK) {
-			jmap_call_read(fetched, &result, &json);
-		} else {
-			problem = jmap_call_problem(fetched);
-			result.reason = problem;
-		}
+		jmap_call_read(fetched, &result, &json);
+	} else if (fetched->outcome == FETCH_ANSWERED) {
+		jmap_problem_read(fetched->body, &problem);
+		result.outcome = jmap_call_outcome_of(fetched->status, &problem);
+		result.status = fetched->status;
+		result.is_too_large = jmap_problem_is_size(&problem, fetched->status);
+		reason = jmap_problem_print(&problem, fetched->status);
+		result.reason = reason;
 	}
 	sent->done(&result, sent->ctx);
+	json_decref(problem.json);
 	json_decref(json);
 	free(sent);
 }

@@ -24,7 +24,7 @@ enum jmap_call_outcome {
 	JMAP_CALL_OK, /* each method answered, perhaps with an error of its own */
 	JMAP_CALL_UNAUTHORIZED,
 	JMAP_CALL_LOCKED, /* 403 */
-	JMAP_CALL_TRY_LATER, /* network, 429, 5xx, malformed */
+	JMAP_CALL_TRY_LATER, /* network, 429, 5xx, malformed, a limit on requests at a time */
 	JMAP_CALL_REFUSED /* 400 with a problem type: asking again would not help */
 };
 struct jmap_call_result {
@@ -34,7 +34,7 @@ struct jmap_call_result {
 	struct slice session_state; /* RFC 8620 3.4: another one than the session's: fetch it anew */
 	const char *reason;
 	int64_t retry_after_sec;
-	bool is_too_large; /* TRY_LATER: asking for less might help */
+	bool is_too_large; /* TRY_LATER, REFUSED: asking for less might help */
 	int64_t date_ms; /* the server's clock; 0: not said */
 	int64_t took_ms;
 };

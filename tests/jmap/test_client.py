@@ -5,6 +5,7 @@ import pytest
 from harness.process import wait_until
 
 ECHO = [["Core/echo", {"x": 1}]]
+LIMIT = b'{"type":"urn:ietf:params:jmap:error:limit","status":400,"limit":"%s"}'
 
 
 @pytest.fixture
@@ -149,6 +150,13 @@ def test_without_a_password_nothing_is_asked(driver, jmap, ann, keys):
         ({"body": b'{"methodResponses":'}, "try-later", "no JMAP"),
         ({"body": b"\xff\xfe"}, "try-later", "no JMAP"),
         ({"body": b"[" * 100000}, "try-later", "no JMAP"),
+        ({"status": 400, "body": LIMIT % b"maxConcurrentRequests"}, "try-later", "error:limit"),
+        ({"status": 400, "body": LIMIT % b"rateLimit"}, "try-later", "error:limit"),
+        ({"status": 400, "body": LIMIT % b"maxSizeRequest"}, "refused", "error:limit"),
+        ({"status": 400, "body": LIMIT % b"rat"}, "refused", "error:limit"),
+        ({"status": 400, "body": b'{"type":"about:blank","limit":"maxConcurrentRequests"}'}, "refused", "400"),
+        ({"status": 400, "body": b"[]"}, "refused", "400"),
+        ({"status": 413}, "refused", "413"),
         ({"cut": True}, "try-later", " bytes "),
         ({"huge": 9 << 20}, "try-later", "too large"),
     ],

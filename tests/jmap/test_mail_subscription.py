@@ -203,6 +203,18 @@ def test_renewal_that_fails_at_first(timed):
     timed.assert_once()
 
 
+def test_server_that_is_busy(timed):
+    """Too many requests at a time (Stalwart says so with status 400): within minutes, not in an hour."""
+    (jmap,) = timed.servers
+    busy = b'{"type":"urn:ietf:params:jmap:error:limit","status":400,"limit":"maxConcurrentRequests"}'
+    jmap.faults.add("api", status=400, body=busy, times=3, methods=("PushSubscription/set",))
+    timed.start(is_verified=False)
+    timed.pass_time(lambda: jmap.verified(), 300, "a subscription", step=1)
+    assert jmap.faults.list == []
+    timed.wait_verified()
+    timed.assert_once()
+
+
 def test_forgotten_by_the_server(person):
     """As after a restore from a backup: seen at the next look, and what nobody pushed is shown."""
     (jmap,) = person.servers

@@ -370,6 +370,16 @@ def test_methods_that_fail(jmap, ann, sync, method, error):
     assert len(sync.log()) < 100000
 
 
+@pytest.mark.parametrize(
+    "fault", [{"status": 413}, {"status": 400, "body": b'{"type":"urn:ietf:params:jmap:error:limit","limit":"maxSizeRequest"}'}]
+)
+def test_requests_that_are_too_large(jmap, ann, sync, fault):
+    """Less is asked for at a time."""
+    jmap.deliver(ann, "in small pieces")
+    jmap.faults.add("api", **fault)
+    assert sync.new() == ["in small pieces"] and jmap.faults.list == []
+
+
 def test_mails_that_are_too_large(jmap, ann, sync):
     """One of 9 MB, and many of 1 MB: the small ones with their text, the big one without; nothing is blocked."""
     jmap.deliver(ann, "h" * (9 << 20))
