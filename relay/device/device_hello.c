@@ -147,16 +147,21 @@ static void device_hello_look_up(struct device_hello *hello) {
 	store_attach(hello->devices->options.store, hello->id, device_hello_on_attached, hello);
 }
 
+/* Unless another socket of it is here, the device is attached for nobody. */
+static void device_hello_give_up(struct device_hello *hello, const struct store_device *found) {
+	struct devices *devices = hello->devices;
+	if (found->outcome == STORE_OK && !devices->is_destroyed &&
+		!hashmap_get(devices->by_id, &hello->id)) {
+		devices_detach(devices, hello->id);
+	}
+}
+
 static void device_hello_on_attached(const struct store_device *found, void *ctx) {
 	struct device_hello *hello = ctx;
 	hello->is_at_store = false;
 	if (!hello->device) {
-		/* Unless another socket of it is here, the device is attached for nobody. */
 		struct devices *devices = hello->devices;
-		if (found->outcome == STORE_OK && !devices->is_destroyed &&
-			!hashmap_get(devices->by_id, &hello->id)) {
-			devices_detach(devices, hello->id);
-		}
+		device_hello_give_up(hello, found);
 		device_hello_free(hello);
 		devices_release(devices);
 	} else if (found->outcome == STORE_OK && devices_is_detaching(hello->devices, hello->id)) {
@@ -213,6 +218,7 @@ static void device_hello_answer(struct device_hello *hello, const struct store_d
 	struct device *device = hello->device;
 	struct devices *devices = hello->devices;
 	if (websocket_is_ending(&device->socket)) {
+		device_hello_give_up(hello, found);
 		return; /* on_closed is on its way, and cancels */
 	}
 	device->is_stored = found->outcome == STORE_OK;

@@ -1,11 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """The hello: who the device is, and what may come before and after it."""
 
+import json
 import uuid
 
 import pytest
 from harness.device import Device, body_of
+from harness.process import wait_until
 from harness.stores import every_store
+from harness.websocket import BINARY, TEXT, frame
 
 
 def test_first_hello(relay):
@@ -147,3 +150,27 @@ def test_identity_survives_without_channels_only_in_its_session(relay):
     _, endpoint = device.register()
     relay.push(endpoint, b"x")
     assert body_of(device.notification()) == b"x"
+
+
+def test_device_that_breaks_the_protocol_at_hello_is_not_here(start_relay, start_redis):
+    """The store learns that nobody holds the device, though it says so only after the end."""
+    redis = start_redis()
+    relay = start_relay(redis.url)
+    device, _, _ = relay.subscribed()
+    device.close()
+
+    def is_attached():
+        (key,) = [k for k in redis.command("KEYS", "bw:{*}") if k.endswith("}")]
+        return redis.command("HGET", key, "d")[0] == "\x01"  # as redis_scripts/device.lua has it
+
+    wait_until(lambda: not is_attached(), what="the device to be detached")
+    for _ in range(5):
+        broken = Device(relay.port)
+        hello = json.dumps({"messageType": "hello", "use_webpush": True, "uaid": device.uaid})
+        broken.send(frame(TEXT, hello) + frame(BINARY, b"x"))
+        assert broken.close_code() == 1003
+        wait_until(lambda: not is_attached(), what="the device to be detached")
+        broken.close()
+    back = relay.device(device.uaid)
+    wait_until(is_attached, what="the device to be attached")
+    assert back.uaid == device.uaid
