@@ -377,16 +377,16 @@ static void device_handle_urgency(struct device *device, const struct autopush_m
 		return;
 	}
 	enum urgency before = (enum urgency)device->min_urgency;
-	struct device *other = hashmap_get(device->devices->by_id, &device->id);
-	for (; other; other = other->older) {
+	struct device *newest = hashmap_get(device->devices->by_id, &device->id);
+	for (struct device *other = newest; other; other = other->older) {
 		other->min_urgency = (uint8_t)message->urgency.min;
 	}
 	if (device->is_stored) {
 		store_set_urgency(
 			device->devices->options.store, device->id, message->urgency.min, NULL, NULL);
 	}
-	if (message->urgency.min < before) {
-		device_rescan(device); /* what was held back lies before the cursor */
+	if (newest && message->urgency.min < before) {
+		device_rescan(newest); /* what was held back lies before the cursor */
 	}
 }
 

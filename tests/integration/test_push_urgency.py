@@ -64,6 +64,20 @@ def test_held_back_until_the_minimum_falls(relay):
 
 
 @every_store
+def test_minimum_falls_on_the_older_socket(relay):
+    """What was held back goes to the newest socket, without waiting for anything else."""
+    old, _, endpoint = relay.subscribed()
+    old.urgency("normal")
+    new = relay.device(old.uaid)
+    relay.push(endpoint, b"1", urgency="low")
+    relay.push(endpoint, b"2", urgency="normal")
+    assert new.take() == b"2"
+    assert old.urgency("very-low")["status"] == 200
+    assert new.take() == b"1"
+    old.expect_nothing()
+
+
+@every_store
 def test_ttl_zero_below_the_minimum_is_dropped(relay):
     """It is not delivered when the minimum falls, nor kept."""
     device, _, endpoint = relay.subscribed()
