@@ -74,6 +74,7 @@ enum {
 	DEVICE_REQUEST_BURST = 256, /* registers and unregisters at once */
 	DEVICE_REQUEST_RATE = 10, /* … and then a second */
 	DEVICE_REQUESTS_MAX = 2048, /* under way or waiting; beyond: 429 */
+	DEVICE_REQUESTS_KEPT_MAX = 2 * DEVICE_REQUESTS_MAX, /* with the refused; beyond: the end */
 };
 
 struct devices {

@@ -260,9 +260,24 @@ void device_requests_continue(struct device *device, uint32_t now_sec) {
 	}
 }
 
+/* The refused wait in the list too, for their turn to be answered. */
+static bool device_requests_are_flood(struct device *device) {
+	if (device_requests_of(device)->count < DEVICE_REQUESTS_KEPT_MAX) {
+		return false;
+	}
+	log_debug("device", "%s floods with requests", device_log_name(device));
+	metrics_add(device->devices->options.metrics, METRIC_DEVICE_BAD, 1);
+	websocket_drop(&device->socket);
+	return true;
+}
+
+/* NULL when there are too many: it is refused already, or the connection ends. */
 static struct device_request *device_request_add(
 	struct device *device, const struct autopush_message *message) {
-	struct device_requests *requests = device_requests_of(device);
+	if (device_requests_are_flood(device)) {
+		return NULL;
+	}
+	struct device_requests *requests = device->requests;
 	struct device_request *request = mem_zalloc(sizeof *request);
 	request->device = device;
 	request->requests = requests;
@@ -272,14 +287,16 @@ static struct device_request *device_request_add(
 	list_append(&requests->list, &request->link);
 	requests->count++;
 	device_arm(device, devices_now(device->devices) + 1);
+	if (requests->count > DEVICE_REQUESTS_MAX) {
+		device_request_done(request, 429);
+		return NULL;
+	}
 	return request;
 }
 
 static void device_request_start(struct device_request *request) {
 	struct device_requests *requests = request->requests;
-	if (requests->count > DEVICE_REQUESTS_MAX) {
-		device_request_done(request, 429);
-	} else if (requests->waiting > 0 || requests->tokens < 1) {
+	if (requests->waiting > 0 || requests->tokens < 1) {
 		requests->waiting++;
 	} else {
 		requests->tokens -= 1;
@@ -289,6 +306,9 @@ static void device_request_start(struct device_request *request) {
 
 static void device_handle_register(struct device *device, const struct autopush_message *message) {
 	struct device_request *request = device_request_add(device, message);
+	if (!request) {
+		return;
+	}
 	request->max_body = device->is_ours ? message->reg.max_body : 0;
 	/* The hash of a key that follows later is all zero. */
 	bool is_later = device->is_ours && message->reg.key_is_later && !message->reg.has_key;
@@ -308,6 +328,9 @@ static void device_handle_register(struct device *device, const struct autopush_
 static void device_handle_unregister(
 	struct device *device, const struct autopush_message *message) {
 	struct device_request *request = device_request_add(device, message);
+	if (!request) {
+		return;
+	}
 	if (autopush_channel_parse(message->channel, &request->channel)) {
 		device_request_start(request);
 	} else {

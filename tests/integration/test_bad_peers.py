@@ -1,15 +1,17 @@
 # SPDX-License-Identifier: Apache-2.0
 """Peers that lie, stall and hang up cost themselves their connection and nobody else anything."""
 
+import json
 import os
 import random
 import threading
 import time
 
 import pytest
-from harness.device import Device
+from harness.device import Device, channel_id
 from harness.process import wait_until
 from harness.relay import assert_accepted, path_of
+from harness.sender import Vapid
 from harness.websocket import TEXT, Closed, frame
 
 
@@ -130,6 +132,62 @@ def test_flood_of_registers(relay):
     statuses = [device.read_json(30)["status"] for _ in range(280)]
     sender.join(30)
     assert statuses == [200] * 280
+
+
+def flood(device, messages):
+    """Sends them until the relay has enough."""
+    data = b"".join(frame(TEXT, json.dumps(m)) for m in messages)
+    try:
+        for start in range(0, len(data), 65536):
+            device.send(data[start : start + 65536])
+    except ConnectionError:
+        pass
+
+
+def registers(text, count, **fields):
+    return ({"messageType": "register", "channelID": text(i), **fields} for i in range(count))
+
+
+FLOODS = {
+    "registers": lambda count: registers(lambda i: channel_id(), count),
+    "no channels": lambda count: registers(lambda i: "nonsense%d" % i, count),
+    "no keys": lambda count: registers(lambda i: channel_id(), count, key="nonsense"),
+    "keys": lambda count: registers(lambda i: channel_id(), count, key=Vapid().key),
+    "unregisters": lambda count: (
+        {"messageType": "unregister", "channelID": channel_id()} for _ in range(count)
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", FLOODS)
+def test_endless_requests(start_relay, kind):
+    """Ten thousands, whatever is asked: some thousands wait, then the connection ends; others wait for nothing."""
+    relay = start_relay()
+    other, _, endpoint = relay.subscribed()
+    device = relay.device()
+    before = rss_kib(relay)
+    # what waits keeps the answers of all behind it from being given
+    first = list(FLOODS["registers"](300))
+    sender = threading.Thread(target=flood, args=(device, first + list(FLOODS[kind](30000))))
+    sender.start()
+    while sender.is_alive():
+        begin = time.monotonic()
+        relay.push(endpoint, b"x")
+        assert other.take() == b"x" and time.monotonic() - begin < 2
+        sender.join(0.05)
+    assert device.close_code(20) is None, "dropped"
+    assert relay.metrics()["bellwire_device_bad_total"] == 1
+    assert rss_kib(relay) - before < 40000
+    wait_until(lambda: relay.metrics()["bellwire_device_sockets"] == 1, 10, "the end of the socket")
+
+
+def test_many_requests_wait(relay):
+    """2500 of them are more than are taken, and no reason to end the connection."""
+    device = relay.device()
+    flood(device, registers(lambda i: channel_id(), 2500))
+    device.ping()
+    statuses = [answer["status"] for answer in device.waiting]
+    assert 200 <= len(statuses) <= 300 and set(statuses) == {200}
 
 
 def test_garbage_of_all_kinds(relay):
