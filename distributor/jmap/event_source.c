@@ -26,6 +26,7 @@ struct event_source {
 	struct event_source_options options;
 	struct event_parser *parser;
 	struct fetch *fetch; /* NULL: no connection */
+	char *url_template; /* of the last attempt; NULL: there was none */
 	struct alarm again; /* … and then it connects */
 	struct alarm silence; /* the connection is dead */
 	struct retry retry;
@@ -270,6 +271,8 @@ static void event_source_connect(struct event_source *source) {
 	CLEANUP_FREE char *url = event_source_url_dup(
 		session->event_source_url, source->options.config->types, EVENT_SOURCE_PING_SEC);
 	options.url = url;
+	free(source->url_template);
+	source->url_template = mem_strdup(session->event_source_url);
 	event_parser_restart(source->parser);
 	source->is_overfull = source->is_no_stream = source->is_open = false;
 	source->ping_ms = EVENT_SOURCE_PING_SEC * 1000;
@@ -303,6 +306,7 @@ void event_source_destroy(struct event_source *source) {
 	alarm_stop(&source->again);
 	alarm_stop(&source->silence);
 	event_parser_destroy(source->parser);
+	free(source->url_template);
 	free(source);
 }
 
@@ -320,6 +324,12 @@ void event_source_hint(struct event_source *source) {
 
 bool event_source_is_open(const struct event_source *source) {
 	return source && source->is_open;
+}
+
+bool event_source_has_moved(const struct event_source *source) {
+	const struct jmap_session *session = jmap_client_session(source->options.client);
+	return session && source->url_template &&
+		   strcmp(source->url_template, session->event_source_url) != 0;
 }
 
 int64_t event_source_again_ms(const struct event_source *source) {

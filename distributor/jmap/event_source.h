@@ -36,6 +36,8 @@ void event_source_destroy(struct event_source *source); /* NULL is fine */
  * tells whether it still lives. */
 void event_source_hint(struct event_source *source);
 bool event_source_is_open(const struct event_source *source);
+/* Does the session name another place than the one it was last sought at? */
+bool event_source_has_moved(const struct event_source *source);
 /* Until the next attempt; -1: none is planned. */
 int64_t event_source_again_ms(const struct event_source *source);
 

@@ -9,6 +9,7 @@
 #include "common/list.h"
 #include "common/log.h"
 #include "common/mem.h"
+#include "distributor/alarm.h"
 #include "distributor/jmap/secret_text.h"
 #include <assert.h>
 #include <stdlib.h>
@@ -43,7 +44,8 @@ struct jmap_client {
 	struct jmap_session *session;
 	bool must_find; /* no call before a fresh session */
 	bool may_find; /* an answer told of another session: look, but go on if that fails */
-	char *told_state; /* for which it was looked at */
+	char *told_state; /* for which it was looked at … */
+	int64_t told_boot_ms; /* … and when; 0: never */
 	struct jmap_find *find;
 	struct jmap_sent *sent;
 };
@@ -178,10 +180,11 @@ static bool jmap_session_is_same(const struct jmap_session *a, const struct jmap
 
 static void jmap_client_find(struct jmap_client *client) {
 	const struct jmap_config *config = client->options.config;
+	bool is_known = client->session && !client->must_find; /* then it is only looked at */
 	jmap_client_set_auth(client);
 	struct jmap_find_options options = {.fetcher = client->options.fetcher,
 		.loop = client->options.loop,
-		.url = config->session_url,
+		.url = is_known ? client->session->url : config->session_url,
 		.user = config->user,
 		.auth = &client->auth,
 		.ca_file = config->ca_file,
@@ -258,12 +261,16 @@ static bool jmap_client_has_moved(const struct jmap_call_result *result) {
 		   (result->status >= 300 && result->status < 400);
 }
 
-/* RFC 8620 3.4: another state than the session's, looked at once for each. */
+/* RFC 8620 3.4: another state than the session's, looked at once for each. One that comes too soon
+ * is told by a later answer again. */
 static void jmap_client_hear_state(struct jmap_client *client, struct slice state) {
-	if (state.len > 0 && !slice_equals(state, client->session->state) &&
+	int64_t now_ms = clock_boot_ms();
+	bool is_early = client->told_boot_ms > 0 && now_ms - client->told_boot_ms < JMAP_CLIENT_LOOK_MS;
+	if (state.len > 0 && !is_early && !slice_equals(state, client->session->state) &&
 		!(client->told_state && slice_equals(state, client->told_state))) {
 		free(client->told_state);
 		client->told_state = mem_strndup(state.data, state.len);
+		client->told_boot_ms = now_ms;
 		client->may_find = true;
 	}
 }
@@ -357,6 +364,11 @@ void jmap_client_forget(struct jmap_client *client) {
 	jmap_client_stop(client);
 	jmap_client_drop_secret(client);
 	client->must_find = true;
+	jmap_client_go_on(client);
+}
+
+void jmap_client_look(struct jmap_client *client) {
+	client->may_find = true;
 	jmap_client_go_on(client);
 }
 

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * One login's access to its server: finds the session, adds the password, asks for that again when
- * the server refuses it, and fetches the session anew when an answer says that it has changed.
+ * the server refuses it, and fetches the session anew when an answer says that it has changed: once
+ * a minute at most, for some servers never say the same twice.
  * Everything that the daemon asks a JMAP server goes through here. It does not retry by itself: an
  * outcome says whether that would help, and when. The secret is held until it is forgotten, for a
  * keyring or command that asks the user shall do so once.
@@ -11,6 +12,8 @@
 #include "distributor/jmap/jmap_call.h"
 #include "distributor/jmap/jmap_config.h"
 #include "distributor/jmap/jmap_session.h"
+
+enum { JMAP_CLIENT_LOOK_MS = 60 * 1000 }; /* between two because of what an answer says */
 
 struct jmap_client_options {
 	struct ev_loop *loop;
@@ -30,6 +33,10 @@ void jmap_client_destroy(struct jmap_client *client); /* no callback comes any m
 const struct jmap_session *jmap_client_session(const struct jmap_client *client);
 /* Another password may be there, or the server elsewhere: the next call asks for both anew. */
 void jmap_client_forget(struct jmap_client *client);
+
+/* The session is fetched anew before the next call; when that fails, all goes on with the one that
+ * is there. */
+void jmap_client_look(struct jmap_client *client);
 
 /* Makes the call once the session is known; calls are made one after the other, in their order. A
  * 401 leads to a second attempt with the password asked for again (a bearer token may have

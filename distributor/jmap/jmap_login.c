@@ -59,10 +59,9 @@ static void login_on_stream_state(bool is_open, const char *reason, void *ctx) {
 static void login_set_stream(struct jmap_login *login, bool is_wanted) {
 	const struct jmap_session *session = jmap_client_session(login->client);
 	bool has_url = session && session->event_source_url[0];
-	if (login->stream && (!is_wanted || login->is_stream_stale)) {
+	if (login->stream && (!is_wanted || event_source_has_moved(login->stream))) {
 		event_source_destroy(steal(&login->stream));
 	}
-	login->is_stream_stale = false;
 	if (!is_wanted || login->stream) {
 		return;
 	}
@@ -238,7 +237,7 @@ void login_refresh_later(struct jmap_login *login) {
 static void login_on_session(const struct jmap_session *session, void *ctx) {
 	(void)session;
 	struct jmap_login *login = ctx;
-	login->is_session_new = login->is_stream_stale = true;
+	login->is_session_new = true;
 	login_refresh_later(login); /* not under the client's hands */
 }
 
@@ -459,6 +458,7 @@ void jmap_login_test(struct jmap_login *login, jmap_tested_fn *done, void *ctx) 
 	login->failure = mem_strdup(""); /* of another attempt than this */
 	login->is_told = false;
 	jmap_login_resync(login, "asked");
+	jmap_client_look(login->client); /* before all that this made it ask */
 	login_refresh_later(login);
 }
 

@@ -56,7 +56,7 @@ struct jmap_login {
 	enum jmap_way way;
 	char *reason; /* what jmap_status() says */
 	char *stream_reason; /* why the stream is not open */
-	bool is_paused, is_ended, is_session_new, is_stream_stale;
+	bool is_paused, is_ended, is_session_new;
 	bool is_online; /* as last seen */
 	uint32_t made; /* subscriptions verified, as last seen */
 	enum push_subscription_state push_state; /* as last told */

@@ -309,6 +309,7 @@ void login_act(struct jmap_login *login) {
 	}
 	if (login->wants_check) {
 		login->wants_check = false;
+		jmap_client_look(login->client); /* not every server says that its key is another */
 		push_subscription_check(login->push);
 	}
 	login_run_syncs(login);
@@ -326,6 +327,7 @@ static void login_connect(struct jmap_login *login) {
 	struct jmap_call *call = jmap_call_create();
 	(void)jmap_call_add(call, "Core/echo", json_object());
 	login->is_connecting = true;
+	jmap_client_look(login->client);
 	jmap_client_send(login->client, call, login_on_connected, login);
 }
 
@@ -347,7 +349,8 @@ static void login_on_connected(const struct jmap_call_result *result, void *ctx)
 		return;
 	}
 	login_went_well(login);
-	login->wants_check = true;
+	login->wants_check = false;
+	push_subscription_check(login->push);
 	login_act(login);
 }
 

@@ -40,10 +40,10 @@ def start_driver(tmp_path):
 
     drivers = []
 
-    def start(session=None, prefix=(), **env):
+    def start(session=None, prefix=(), clock=None, **env):
         directory = tmp_path / f"driver{len(drivers)}"
         directory.mkdir()
-        drivers.append(Driver(directory, session, prefix, **env))
+        drivers.append(Driver(directory, session, prefix, clock, **env))
         return drivers[-1]
 
     yield start

@@ -15,7 +15,7 @@ NO_BUS = ("DBUS_SESSION_BUS_ADDRESS", "XDG_RUNTIME_DIR")
 
 
 class Driver:
-    def __init__(self, directory, session=None, prefix=(), **env):
+    def __init__(self, directory, session=None, prefix=(), clock=None, **env):
         self.directory = directory
         self.state_dir = directory / "state"
         environment = {k: v for k, v in os.environ.items() if k not in NO_BUS}
@@ -24,11 +24,15 @@ class Driver:
         environment.update(session.env if session else {"HOME": str(directory)})
         environment.update(env)
         self.stderr = directory / "driver.log"
+        shift, descriptors = clock.begin() if clock else ((), ())
         with open(self.stderr, "ab") as err:
             self.child = subprocess.Popen(
-                [*prefix, BINARY, str(self.state_dir), *(["bus"] if session else [])],
+                [*prefix, *shift, BINARY, str(self.state_dir), *(["bus"] if session else [])],
                 stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=err, env=environment,
+                pass_fds=descriptors,
             )  # fmt: skip
+        if clock:
+            clock.begun()
         self.ids = itertools.count(1)
         self.rest = b""
         self.news = []

@@ -99,6 +99,7 @@ class JmapServer:
         self.min_ping, self.max_ping = 1, 3600
         self.more_capabilities = ()
         self.session_number = 1
+        self.is_settled = True  # or each answer tells another state of the session
         self.event_number = 0
         self.authority = Authority(self.directory)
         self.pusher = Pusher(style, str(push_ca) if push_ca else None)
@@ -172,6 +173,7 @@ class JmapServer:
 
     @property
     def session_state(self):
+        self.session_number += not self.is_settled
         return f"session{self.session_number}"
 
     def change_session(self):
@@ -182,11 +184,12 @@ class JmapServer:
         self.api_path = path
         self.change_session()
 
-    def rotate_vapid(self, is_forgetful=True):
-        """RFC 9749: another key, another session state. Subscriptions bound to the old key end now, or go on with it."""
+    def rotate_vapid(self, is_forgetful=True, is_quiet=False):
+        """RFC 9749: another key, another session state (not is_quiet). Subscriptions bound to the old key end now, or go on with it."""
         with self.lock:
             self.pusher.vapid = Vapid()
-            self.change_session()
+            if not is_quiet:
+                self.change_session()
             if is_forgetful:
                 self.pusher.subscriptions.clear()
 

@@ -2,6 +2,7 @@
 """One login's access to its server: session and password are found, kept, and found anew when the server says so."""
 
 import pytest
+from harness.clock import Clock
 from harness.process import wait_until
 
 ECHO = [["Core/echo", {"x": 1}]]
@@ -52,6 +53,19 @@ class Client:
 @pytest.fixture
 def client(driver, ann, keys):
     return Client(driver, keys)
+
+
+@pytest.fixture
+def clock():
+    instance = Clock()
+    yield instance
+    instance.close()
+
+
+@pytest.fixture
+def timed(clock, start_driver, ann, keys):
+    """A client whose clocks are the test's."""
+    return Client(start_driver(clock=clock), keys)
 
 
 def session_requests(jmap):
@@ -205,13 +219,15 @@ def test_a_changed_session_is_fetched_once(client, jmap):
     assert len(session_requests(jmap)) == 2
 
 
-def test_a_session_that_cannot_be_fetched_anew_goes_on(client, jmap):
+def test_a_session_that_cannot_be_fetched_anew_goes_on(timed, clock, jmap):
+    client = timed
     client.call()
     client.session()
     jmap.change_session()
     jmap.faults.add("session", status=503)
     assert [client.call()["outcome"] for _ in range(3)] == ["ok"] * 3
     assert len(session_requests(jmap)) == 2
+    clock.advance(61)
     jmap.change_session()
     client.call()
     assert client.session()["state"] == "session3"
@@ -226,6 +242,16 @@ def test_a_server_whose_states_never_agree(client, jmap):
     for _ in range(4):
         assert client.call()["outcome"] == "ok"
     assert len(session_requests(jmap)) == 2
+
+
+def test_a_server_whose_state_never_settles(timed, clock, jmap):
+    """Two machines behind one name, or a state made from the clock: a look a minute."""
+    jmap.is_settled = False
+    for looks in range(1, 4):
+        for _ in range(5):
+            assert timed.call()["outcome"] == "ok"
+        assert len(session_requests(jmap)) == 1 + looks
+        clock.advance(61)
 
 
 def test_a_moved_api_is_found(client, jmap):

@@ -43,6 +43,16 @@ def test_flood(started):
     assert started.memory_kib("VmRSS") < 400 * 1024
 
 
+def test_session_that_never_settles(person):
+    """Each answer tells another state of it: that alone makes nobody ask again."""
+    (jmap,) = person.servers
+    jmap.is_settled = False
+    person.start()
+    person.assert_once()
+    assert len([r for r in jmap.requests if r.path == jmap.session_path]) <= 4
+    assert count_for(3, lambda: len(jmap.requests)) <= 2
+
+
 def test_flood_of_garbage(started):
     """Pushes that say nothing lead to no requests."""
     (jmap,) = started.servers

@@ -51,6 +51,7 @@ def test_verifications_are_always_lost(timed):
     jmap.pusher.verification = "lost"
     timed.start(is_verified=False)
     timed.wait(lambda: of_login(timed), 20, "a subscription")
+    timed.wait_reason("verification")  # then it knows of it
     timed.clock.advance(66)
     jmap.wait_asked("PushSubscription/set", 2)
     timed.clock.advance(90)
@@ -213,6 +214,25 @@ def test_server_that_is_busy(timed):
     assert jmap.faults.list == []
     timed.wait_verified()
     timed.assert_once()
+
+
+@pytest.mark.parametrize("is_asked", [False, True])
+def test_key_that_changes_without_a_word(timed, is_asked):
+    """The session has another key, but the same state: seen by the look now and then, or when a test is asked for."""
+    (jmap,) = timed.servers
+    timed.start()
+    (old,) = jmap.verified()
+    jmap.rotate_vapid(is_forgetful=False, is_quiet=True)
+    timed.assert_once(marker="by the old key")
+    assert jmap.verified() == [old]
+    if is_asked:
+        assert timed.tool("jmap", "test", "work", timeout=120).returncode == 0
+    else:
+        timed.clock.advance(7 * 3600)
+    timed.wait(lambda: [s for s in jmap.verified() if s.vapid is jmap.pusher.vapid], 20, "one with the new key")
+    timed.wait(lambda: len(of_login(timed)) == 1, 20, "the old one gone")
+    timed.wait_way("push")
+    timed.assert_once("by the old key")
 
 
 def test_forgotten_by_the_server(person):

@@ -141,6 +141,23 @@ def move_stream(jmap):
     jmap.change_session()
 
 
+def test_session_that_changes(start_without):
+    """The stream stays open, unless its URL is another."""
+    person = start_without("always")
+    (jmap,) = person.servers
+    person.wait(lambda: jmap.streams, 20, "a stream")
+    jmap.change_session()
+    person.assert_once(marker="of a changed session")
+    person.wait(lambda: sum(r.path == jmap.session_path for r in jmap.requests) == 2, 20, "a look at it")
+    person.assert_once(marker="and again")
+    assert len(events(jmap)) == 1
+    move_stream(jmap)
+    assert person.tool("jmap", "test", "work").returncode == 0
+    person.wait(lambda: any("moved=1" in r.path for r in events(jmap)), 20, "the other stream")
+    person.wait(lambda: len(jmap.streams) == 1, 20, "one stream")
+    person.assert_once("of a changed session")
+
+
 def test_login_that_takes_long(start_without):
     """The stream is refused, and whoever knows the password is slower than any connection may be."""
     person = start_without("always", has_clock=True)
