@@ -275,6 +275,14 @@ static const char *websocket_status_advice(unsigned int status) {
 										  : "";
 }
 
+/* libwebsockets keeps what the kernel said to itself. */
+static const char *websocket_why(const char *text) {
+	if (!text || !*text) {
+		return "no reason given";
+	}
+	return strcmp(text, "Unable to connect") == 0 ? "connection refused, or no way there" : text;
+}
+
 static void websocket_failed(struct websocket *websocket, struct lws *wsi, const char *text) {
 	const struct url *url = &websocket->client->url;
 	unsigned int status = wsi ? lws_http_client_http_response(wsi) : 0;
@@ -288,8 +296,7 @@ static void websocket_failed(struct websocket *websocket, struct lws *wsi, const
 				websocket_status_advice(status)));
 	}
 	websocket_set_end(websocket, WEBSOCKET_UNREACHABLE,
-		mem_printf("cannot connect to %s port %u: %s", url->host, url->port,
-			text && *text ? text : "no reason given"));
+		mem_printf("cannot connect to %s port %u: %s", url->host, url->port, websocket_why(text)));
 	websocket_gone(websocket, wsi);
 }
 

@@ -126,7 +126,7 @@ def test_a_relay_that_is_away_is_tried_again(fake_relay, listen):
     listener = listen(relay.url)
     begin(relay, listener)[0].drop()
     relay.stop()
-    listener.note("cannot connect to 127.0.0.1")
+    listener.note(f"cannot connect to 127.0.0.1 port {port}: connection refused")
     fake_relay(port=port).peer().greet()
     assert listener.stop() == 0
     relay.stop = lambda: None
