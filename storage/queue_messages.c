@@ -485,8 +485,7 @@ void queue_put_undo(struct queue_index *index, struct queue_put *put, struct que
 		}
 		assert(message->is_written);
 		struct queue_message *newest = message->topic ? message->topic->newest : NULL;
-		if (message->end == QUEUE_REPLACED && newest) {
-			assert(!newest->is_written);
+		if (message->end == QUEUE_REPLACED && newest && !newest->is_written) {
 			*out_heir = newest->put;
 			*out_from = newest->put->doomed_count;
 			queue_put_add_doomed(newest->put, message);

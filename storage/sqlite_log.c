@@ -57,11 +57,17 @@ static bool sqlite_has_work(const struct sqlite_log *log) {
 	return log->waiting && !log->is_halted;
 }
 
+/* A closing loop may wait for it. */
+static void sqlite_enter_idle(struct sqlite_log *log) {
+	log->is_idle = true;
+	(void)pthread_cond_broadcast(&log->changed);
+}
+
 /* Waits for work, tidying up once there is none for a while. NULL at the end. */
 static struct sqlite_batch *sqlite_take(struct sqlite_log *log) {
 	bool is_tidy = log->file.wal_pages == 0;
 	(void)pthread_mutex_lock(&log->mutex);
-	log->is_idle = true;
+	sqlite_enter_idle(log);
 	while (!sqlite_has_work(log) && !log->is_closing) {
 		if (is_tidy) {
 			(void)pthread_cond_wait(&log->changed, &log->mutex);
@@ -74,7 +80,7 @@ static struct sqlite_batch *sqlite_take(struct sqlite_log *log) {
 			(void)pthread_mutex_unlock(&log->mutex);
 			is_tidy = !sqlite_tidy(&log->file);
 			(void)pthread_mutex_lock(&log->mutex);
-			log->is_idle = true;
+			sqlite_enter_idle(log);
 		}
 	}
 	struct sqlite_batch *batch = log->waiting;
@@ -106,6 +112,7 @@ static void sqlite_log_free(struct sqlite_log *log) {
 static void *sqlite_worker(void *ctx) {
 	struct sqlite_log *log = ctx;
 	for (struct sqlite_batch *batch; (batch = sqlite_take(log));) {
+		sqlite_batch_cancel_out(batch);
 		sqlite_file_write(&log->file, batch);
 		for (size_t i = 0; i < batch->read_count; i++) {
 			sqlite_file_read(&log->file, batch->reads[i]);
@@ -153,7 +160,6 @@ static void sqlite_log_on_wake(struct ev_loop *loop, ev_async *watcher, int even
 }
 
 void sqlite_log_submit(struct sqlite_log *log, struct sqlite_batch *batch) {
-	sqlite_batch_cancel_out(batch);
 	(void)pthread_mutex_lock(&log->mutex);
 	assert(!log->waiting);
 	log->waiting = batch;
@@ -186,6 +192,13 @@ struct sqlite_batch *sqlite_log_wait(struct sqlite_log *log, double seconds) {
 	struct sqlite_batch *batch = sqlite_take_finished(log);
 	(void)pthread_mutex_unlock(&log->mutex);
 	return batch;
+}
+
+bool sqlite_log_is_idle(struct sqlite_log *log) {
+	(void)pthread_mutex_lock(&log->mutex);
+	bool is_idle = log->is_idle && !sqlite_has_work(log);
+	(void)pthread_mutex_unlock(&log->mutex);
+	return is_idle;
 }
 
 static void sqlite_stop_listening(struct sqlite_log *log) {

@@ -77,8 +77,10 @@ struct sqlite_batch *sqlite_log_recall(struct sqlite_log *log);
  * changes what comes next. */
 void sqlite_log_go_on(struct sqlite_log *log);
 /* Waits at most so long for the oldest batch and gives it back as a result instead of through
- * done; NULL when the worker has nothing to do, or not in time. */
+ * done; NULL when the worker is idle, or not in time. */
 struct sqlite_batch *sqlite_log_wait(struct sqlite_log *log, double seconds);
+/* Neither writing, nor tidying up, nor about to? */
+bool sqlite_log_is_idle(struct sqlite_log *log);
 /* Instead of closing it, when the disk hangs, and with none waiting: the worker is left alone. If
  * it comes back one day, it calls end from its own thread with the batch that it was writing, if
  * any, and frees the log. False, and nothing has happened, when a batch is back or the worker

@@ -18,6 +18,11 @@ struct sqlite_batch *sqlite_filling(const struct store_sqlite *sqlite) {
 	return container_of(sqlite->batches.prev, struct sqlite_batch, link);
 }
 
+/* The batch whose turn is next; there is always one that fills. */
+static struct sqlite_batch *sqlite_front(const struct store_sqlite *sqlite) {
+	return container_of(sqlite->batches.next, struct sqlite_batch, link);
+}
+
 static bool sqlite_batch_is_empty(const struct sqlite_batch *batch) {
 	return batch->op_count == 0 && list_is_empty(&batch->waits);
 }
@@ -36,17 +41,17 @@ static void sqlite_flush_later(struct store_sqlite *sqlite) {
 }
 
 /* The index's changes become operations. */
-static void sqlite_take_changes(struct store_sqlite *sqlite) {
+static void sqlite_take_changes(struct store_sqlite *sqlite, struct sqlite_batch *batch) {
 	size_t count;
 	const struct queue_change *changes = queue_index_changes(sqlite->index, &count);
 	for (size_t i = 0; i < count; i++) {
-		sqlite_batch_add(sqlite_filling(sqlite), SQLITE_OP_CHANGE)->change = changes[i];
+		sqlite_batch_add(batch, SQLITE_OP_CHANGE)->change = changes[i];
 	}
 	queue_index_clear_changes(sqlite->index);
 }
 
 void sqlite_collect(struct store_sqlite *sqlite) {
-	sqlite_take_changes(sqlite);
+	sqlite_take_changes(sqlite, sqlite_filling(sqlite));
 	sqlite_filling(sqlite)->is_urgent = true;
 	sqlite_flush_later(sqlite);
 }
@@ -103,9 +108,8 @@ static void sqlite_gather(struct store_sqlite *sqlite) {
 /* The batch whose turn it is, if it is due. */
 static struct sqlite_batch *sqlite_next_batch(struct store_sqlite *sqlite) {
 	queue_index_collect_devices(sqlite->index);
-	sqlite_take_changes(sqlite);
-	/* there is always one that fills */
-	struct sqlite_batch *batch = container_of(sqlite->batches.next, struct sqlite_batch, link);
+	sqlite_take_changes(sqlite, sqlite_filling(sqlite));
+	struct sqlite_batch *batch = sqlite_front(sqlite);
 	if (sqlite_batch_is_empty(batch)) {
 		batch->is_urgent = false;
 	}
@@ -215,8 +219,10 @@ static void sqlite_note_state(struct store_sqlite *sqlite, const struct sqlite_b
 		sqlite, sqlite->is_available ? !batch->new_failed : batch->new_written, batch->reason);
 }
 
-/* What could not be written but is true goes with a later batch. */
+/* What could not be written but is true goes with the next batch, in one transaction with it: calls
+ * in there may have been told that it is so. */
 static void sqlite_keep(struct store_sqlite *sqlite, const struct sqlite_batch *batch) {
+	struct sqlite_batch *next = sqlite_front(sqlite);
 	for (size_t i = 0; i < batch->op_count; i++) {
 		const struct sqlite_op *op = &batch->ops[i];
 		if (op->kind != SQLITE_OP_CHANGE || op->is_skipped) {
@@ -238,12 +244,15 @@ static void sqlite_keep(struct store_sqlite *sqlite, const struct sqlite_batch *
 		case QUEUE_TOMBSTONE_GONE:
 		case QUEUE_MESSAGE_GONE:
 			if (batch->all_failed) {
-				sqlite_batch_add(sqlite_filling(sqlite), SQLITE_OP_CHANGE)->change = *change;
+				sqlite_batch_add(next, SQLITE_OP_CHANGE)->change = *change;
 			}
 			break;
 		}
 	}
-	sqlite_collect(sqlite);
+	queue_index_collect_devices(sqlite->index);
+	sqlite_take_changes(sqlite, next);
+	next->is_urgent = true;
+	sqlite_flush_later(sqlite);
 }
 
 static void sqlite_wait_run(struct sqlite_wait *wait, const struct sqlite_batch *batch) {
@@ -416,7 +425,7 @@ static void sqlite_run_out(struct store_sqlite *sqlite) {
 		if (batch) {
 			is_failing = batch->new_failed;
 			sqlite_on_batch(batch, sqlite);
-		} else if (!list_is_empty(&sqlite->handed) && !sqlite->is_stuck) {
+		} else if (!sqlite->is_stuck && !sqlite_log_is_idle(sqlite->log)) {
 			sqlite_set_stuck(sqlite);
 		} else if (list_is_empty(&sqlite->later.items)) {
 			return;

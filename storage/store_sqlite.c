@@ -427,6 +427,8 @@ static void sqlite_fetch(struct store *store, struct device_id device, struct me
 		waiting->result = (struct store_fetched){.outcome = STORE_UNAVAILABLE};
 	} else if (count > 0) {
 		if (sqlite_filling(sqlite)->read_bytes > SQLITE_READ_BYTES_MAX) {
+			queue_index_collect_devices(sqlite->index); /* who waits in it may wait for them */
+			sqlite_collect(sqlite);
 			sqlite_add_batch(sqlite);
 		}
 		waiting->read = mem_zalloc(sizeof *waiting->read);

@@ -583,6 +583,50 @@ static void a_failed_batch_does_not_take_the_next_with_it(void **state) {
 	expect_queue(world, device, "second third");
 }
 
+/* What a start after a crash at this moment would find. */
+static void expect_sql_after_crash(const char *text, const char *expected) {
+	CLEANUP_FREE char *copy = mem_printf("cp %s %s-crash && cp %s-wal %s-crash-wal", sqlite_path,
+		sqlite_path, sqlite_path, sqlite_path);
+	assert_int_equal(system(copy), 0);
+	sqlite3 *db;
+	sqlite3_stmt *row;
+	CLEANUP_FREE char *path = mem_printf("%s-crash", sqlite_path);
+	assert_int_equal(sqlite3_open(path, &db), SQLITE_OK);
+	assert_int_equal(sqlite3_prepare_v2(db, text, -1, &row, NULL), SQLITE_OK);
+	assert_int_equal(sqlite3_step(row), SQLITE_ROW);
+	assert_string_equal((const char *)sqlite3_column_text(row, 0), expected);
+	(void)sqlite3_finalize(row);
+	assert_int_equal(sqlite3_close(db), SQLITE_OK); /* takes the WAL with it */
+	(void)unlink(path);
+}
+
+static void on_subscribed_again(const struct store_subscribed *result, void *ctx) {
+	if (result->outcome == STORE_OK) {
+		expect_sql_after_crash("SELECT count(*) FROM subscription", "2");
+	}
+	on_subscribed(result, ctx);
+}
+
+/* The second subscribe finds the first one's subscription, which the disk then refuses. */
+static void what_failed_is_written_before_it_is_promised(void **state) {
+	struct world *world = *state;
+	world_open(world, sqlite_url, NULL);
+	const struct store_subscribe what = {
+		.device = new_device(), .channel = channel(1), .fresh = new_subscription()};
+	(void)put(world, what.device, subscribe(world, what.device, 2), "something to read");
+	atomic_store(&disk_hangs, true);
+	CALL(world, store_subscribe(world->store, &what, on_subscribed, world));
+	world_run(world, 0.01);
+	CALL(world, store_subscribe(world->store, &what, on_subscribed_again, world));
+	CALL(world, store_fetch(world->store, what.device, (struct message_id){0, 0}, URGENCY_LOW, 5,
+					on_fetched, world));
+	world_run(world, 0.01);
+	atomic_store(&disk_fails, true);
+	atomic_store(&disk_hangs, false);
+	world_wait(world);
+	assert_int_equal(world->subscribed.outcome, STORE_OK);
+}
+
 struct asker {
 	struct world *world;
 	struct device_id device;
@@ -808,6 +852,7 @@ int main(void) {
 		TEST(a_hanging_disk_holds_nobody_up),
 		TEST(closing_does_not_wait_for_a_hanging_disk),
 		TEST(a_failed_batch_does_not_take_the_next_with_it),
+		TEST(what_failed_is_written_before_it_is_promised),
 		TEST(what_an_answer_asks_for_is_read),
 		TEST(a_kill_loses_nothing_and_brings_nothing_back),
 	};
