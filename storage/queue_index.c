@@ -32,6 +32,7 @@ struct queue_index *queue_index_create(
 	index->topics = hashmap_create(offsetof(struct queue_topic, subscription),
 		offsetof(struct queue_topic, len) + 1 - offsetof(struct queue_topic, subscription));
 	index->tombstones_by_id = hashmap_create(offsetof(struct queue_tombstone, device), two_ids);
+	index->graves = hashmap_create(offsetof(struct queue_graves, device), sizeof(struct device_id));
 	index->invites = hashmap_create(offsetof(struct queue_invite, id), sizeof(struct invite_id));
 	index->by_number =
 		hashmap_create(offsetof(struct queue_subscription, number), sizeof(uint64_t));
@@ -78,6 +79,7 @@ void queue_index_destroy(struct queue_index *index) {
 	queue_map_destroy(index->topics, free);
 	queue_map_destroy(index->devices, queue_device_free);
 	queue_map_destroy(index->tombstones_by_id, free);
+	queue_map_destroy(index->graves, free);
 	queue_map_destroy(index->invites, free);
 	free(index->expiries.at);
 	free(index->changes);
@@ -392,6 +394,30 @@ void queue_index_remove_invited(struct queue_index *index, struct invite_id id) 
  * -------------------------------------------------------------------------------
  */
 
+static struct queue_graves *queue_graves_of(struct queue_index *index, struct device_id device) {
+	struct queue_graves *graves = hashmap_get(index->graves, &device);
+	if (!graves) {
+		graves = mem_zalloc(sizeof *graves);
+		graves->device = device;
+		list_init(&graves->tombstones);
+		(void)hashmap_put(index->graves, graves);
+	}
+	return graves;
+}
+
+static void queue_tombstone_forget(struct queue_index *index, struct queue_tombstone *tombstone) {
+	struct queue_graves *graves = tombstone->graves;
+	(void)queue_change_add(index, QUEUE_TOMBSTONE_GONE, tombstone->number);
+	list_remove(&tombstone->link);
+	list_remove(&tombstone->of_device);
+	if (--graves->count == 0) {
+		(void)hashmap_remove(index->graves, &graves->device);
+		free(graves);
+	}
+	(void)hashmap_remove(index->tombstones_by_id, &tombstone->device);
+	free(tombstone);
+}
+
 bool queue_tombstone_add(
 	struct queue_index *index, uint64_t number, const struct queue_tombstone_row *row) {
 	if (queue_tombstone_get(index, row->device, row->id)) {
@@ -405,6 +431,14 @@ bool queue_tombstone_add(
 	list_init(&tombstone->link);
 	list_append(&index->tombstones, &tombstone->link);
 	(void)hashmap_put(index->tombstones_by_id, tombstone);
+	struct queue_graves *graves = queue_graves_of(index, row->device);
+	tombstone->graves = graves;
+	list_init(&tombstone->of_device);
+	list_append(&graves->tombstones, &tombstone->of_device);
+	if (++graves->count > STORE_TOMBSTONES_MAX) {
+		queue_tombstone_forget(
+			index, list_first(&graves->tombstones, struct queue_tombstone, of_device));
+	}
 	return true;
 }
 
@@ -593,10 +627,7 @@ static void queue_sweep_tombstones(struct queue_index *index, int64_t now_ms, si
 		if (tombstone->expires_sec > now_ms / QUEUE_MS) {
 			break;
 		}
-		(void)queue_change_add(index, QUEUE_TOMBSTONE_GONE, tombstone->number);
-		list_remove(&tombstone->link);
-		(void)hashmap_remove(index->tombstones_by_id, &tombstone->device);
-		free(tombstone);
+		queue_tombstone_forget(index, tombstone);
 	}
 }
 

@@ -192,9 +192,10 @@ int queue_index_walk(const struct queue_index *index, struct device_id id, struc
 struct queue_message *queue_index_find(
 	const struct queue_index *index, struct device_id id, struct message_id message);
 struct slice queue_message_topic(const struct queue_message *message);
-/* True when it was there. */
+/* True when it was there; for a cancel also unexpired. */
 bool queue_index_ack(struct queue_index *index, struct device_id id, const struct store_ack *ack);
-bool queue_index_cancel(struct queue_index *index, struct device_id id, struct message_id message);
+bool queue_index_cancel(
+	struct queue_index *index, struct device_id id, struct message_id message, int64_t now_ms);
 /* Expires at most `most` things of each kind. */
 void queue_index_sweep(struct queue_index *index, int64_t now_ms, size_t most);
 void queue_index_get_stats(const struct queue_index *index, struct store_stats *out);

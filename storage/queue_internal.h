@@ -26,8 +26,16 @@ struct queue_tombstone {
 	struct device_id device; /* this and the next are one key */
 	struct subscription_id id;
 	struct list link; /* struct queue_index::tombstones */
+	struct list of_device; /* struct queue_graves::tombstones */
+	struct queue_graves *graves;
 	uint64_t number;
 	int64_t expires_sec;
+};
+/* What is remembered of one device, known or forgotten; there while it is anything. */
+struct queue_graves {
+	struct device_id device;
+	struct list tombstones; /* struct queue_tombstone::of_device, the oldest first */
+	uint32_t count;
 };
 
 struct queue_invite {
@@ -51,6 +59,7 @@ struct queue_index {
 	struct hashmap *channels; /* the same by device and channel */
 	struct hashmap *topics; /* struct queue_topic */
 	struct hashmap *tombstones_by_id; /* struct queue_tombstone */
+	struct hashmap *graves; /* struct queue_graves */
 	struct hashmap *invites; /* struct queue_invite */
 	struct hashmap *by_number; /* struct queue_subscription by number; while loading only */
 	struct list by_contact; /* struct queue_device::by_contact */
@@ -75,6 +84,7 @@ void queue_device_changed(struct queue_index *index, struct queue_device *device
 void queue_device_forget_if_unused(struct queue_index *index, struct queue_device *device);
 struct queue_subscription *queue_subscription_add(struct queue_index *index,
 	struct queue_device *device, const struct queue_subscription_row *row, uint64_t number);
+/* Beyond STORE_TOMBSTONES_MAX the device's oldest goes, which is noted as a change. */
 bool queue_tombstone_add(
 	struct queue_index *index, uint64_t number, const struct queue_tombstone_row *row);
 struct queue_change *queue_change_add(

@@ -561,10 +561,17 @@ bool queue_index_ack(struct queue_index *index, struct device_id id, const struc
 }
 
 bool queue_index_cancel(
-	struct queue_index *index, struct device_id id, struct message_id message_id) {
+	struct queue_index *index, struct device_id id, struct message_id message_id, int64_t now_ms) {
 	struct queue_message *message = queue_index_find(index, id, message_id);
-	if (message) {
-		queue_message_end(index, message, QUEUE_CANCELLED);
+	if (!message) {
+		return false;
 	}
-	return message != NULL;
+	if (message->expires_ms > now_ms) {
+		queue_message_end(index, message, QUEUE_CANCELLED);
+		return true;
+	}
+	if (message->state == QUEUE_LIVE) {
+		queue_message_end(index, message, QUEUE_EXPIRED);
+	}
+	return false;
 }

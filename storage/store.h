@@ -24,6 +24,7 @@ enum {
 	STORE_KEY_HASH_BYTES = 32, /* SHA-256 of a VAPID public key (65-byte point) */
 	STORE_TOPIC_MAX = 32,
 	STORE_FETCH_MAX = 64, /* messages in one fetch */
+	STORE_TOMBSTONES_MAX = 4096, /* removed subscriptions remembered of a device, the latest */
 };
 
 enum store_outcome {
@@ -246,7 +247,7 @@ typedef void store_acked_fn(enum store_outcome outcome, size_t removed, void *ct
  */
 void store_ack(struct store *store, struct device_id device, const struct store_ack *acks,
 	size_t count, store_acked_fn *done, void *ctx);
-/* The sender takes its message back: OK when it was still queued, else MISSING. */
+/* The sender takes its message back: OK when it was still queued and unexpired, else MISSING. */
 void store_cancel(struct store *store, struct device_id device, struct message_id id,
 	store_done_fn *done, void *ctx);
 

@@ -175,7 +175,7 @@ static void memory_ack(struct store *store, struct device_id device, const struc
 static void memory_cancel(struct store *store, struct device_id device, struct message_id id,
 	store_done_fn *done, void *ctx) {
 	struct store_memory *memory = memory_of(store);
-	bool was_there = queue_index_cancel(memory->index, device, id);
+	bool was_there = queue_index_cancel(memory->index, device, id, store_now_ms(store));
 	store_answer_done(&memory->later, was_there ? STORE_OK : STORE_MISSING, done, ctx);
 }
 

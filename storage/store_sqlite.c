@@ -467,7 +467,7 @@ static void sqlite_cancel(struct store *store, struct device_id device, struct m
 	store_done_fn *done, void *ctx) {
 	struct store_sqlite *sqlite = sqlite_of(store);
 	bool is_quiet = sqlite_is_quiet(sqlite);
-	bool was_there = queue_index_cancel(sqlite->index, device, id);
+	bool was_there = queue_index_cancel(sqlite->index, device, id, store_now_ms(store));
 	sqlite_answer_done(sqlite, is_quiet, was_there ? SQLITE_NEEDS_ACKS : SQLITE_NEEDS_NOTHING,
 		&(struct sqlite_wait_done){
 			.outcome = was_there ? STORE_OK : STORE_MISSING, .done = done, .ctx = ctx});

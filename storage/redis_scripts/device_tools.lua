@@ -136,7 +136,7 @@ local function device_tools()
 		return math.max(want - have, 0)
 	end
 
-	-- Remembers a removed subscription.
+	-- Remembers a removed subscription, and so many of a device (STORE_TOMBSTONES_MAX) at most.
 	function tools.tombstone_add(subscription, now, tombstone_ms)
 		call('ZREMRANGEBYSCORE', G, '-inf', now)
 		call('ZREMRANGEBYRANK', G, 0, -4096)

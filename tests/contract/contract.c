@@ -227,6 +227,29 @@ static enum store_outcome put_with_key(struct world *world, struct device_id dev
 	return world->put.outcome;
 }
 
+/* A device that changes the key of a channel again and again takes no more room for it. */
+static void so_many_removed_subscriptions_are_remembered(void **state) {
+	enum { AT_ONCE = 100, TIMES = STORE_TOMBSTONES_MAX / AT_ONCE + 2 };
+	struct world *world = *state;
+	struct store_subscribe what = {
+		.device = new_device(), .channel = channel(1), .has_key = true, .key_hash = {1}};
+	static struct subscription_id ids[TIMES * AT_ONCE];
+	for (size_t i = 0; i < TIMES * AT_ONCE; i++) {
+		ids[i] = what.fresh = new_subscription();
+		what.key_hash[1] = (uint8_t)i;
+		CALL(world, store_subscribe(world->store, &what, on_subscribed, world));
+		if (i % AT_ONCE == AT_ONCE - 1) {
+			world_wait(world);
+			assert_int_equal(world->subscribed.outcome, STORE_OK);
+		}
+	}
+	const size_t last = TIMES * AT_ONCE - 1;
+	assert_int_equal(lookup(world, what.device, ids[last]), STORE_OK);
+	assert_int_equal(lookup(world, what.device, ids[last - 1]), STORE_GONE);
+	assert_int_equal(lookup(world, what.device, ids[last - 4000]), STORE_GONE);
+	assert_int_equal(lookup(world, what.device, ids[0]), STORE_MISSING);
+}
+
 static void a_key_may_follow_later(void **state) {
 	struct world *world = *state;
 	struct device_id device = new_device();
@@ -389,6 +412,25 @@ static void expired_messages_are_not_seen(void **state) {
 	store_sweep(world->store);
 	(void)attach(world, device);
 	assert_true(world->device.missed <= 1);
+}
+
+static void an_expired_message_cannot_be_cancelled(void **state) {
+	struct world *world = *state;
+	struct device_id device = new_device();
+	struct subscription_id subscription = subscribe(world, device, 1);
+	struct store_stats before, after;
+	store_get_stats(world->store, &before);
+	(void)put_with(world, device, subscription, "a", (struct put_facts){1, URGENCY_NORMAL, NULL});
+	struct message_id id = world->put.id;
+	world_wait_until(world, world->put.expires_ms);
+	CALL(world, store_cancel(world->store, device, id, on_done, world));
+	world_wait(world);
+	assert_int_equal(world->done, STORE_MISSING);
+	store_get_stats(world->store, &after);
+	assert_int_equal(after.cancelled - before.cancelled, 0);
+	assert_int_equal(after.expired - before.expired, 1);
+	(void)attach(world, device);
+	assert_int_equal(world->device.missed, 1);
 }
 
 static void what_a_sender_gave_comes_back_byte_for_byte(void **state) {
@@ -787,6 +829,7 @@ int main(int argc, char **argv) {
 		PROMISE(what_was_missed_is_told_until_settled),
 		PROMISE(a_removed_subscription_is_gone_with_its_messages),
 		PROMISE(a_channel_keeps_its_subscription_while_its_key_stays),
+		PROMISE(so_many_removed_subscriptions_are_remembered),
 		PROMISE(a_key_may_follow_later),
 		PROMISE(transient_messages_are_never_stored),
 		PROMISE(a_minimum_holds_less_urgent_messages_back),
@@ -795,6 +838,7 @@ int main(int argc, char **argv) {
 		PROMISE(devices_of_an_invite_share_its_messages_of_a_day),
 		PROMISE(a_body_above_the_subscriptions_limit_is_too_large),
 		PROMISE(expired_messages_are_not_seen),
+		PROMISE(an_expired_message_cannot_be_cancelled),
 		PROMISE(what_a_sender_gave_comes_back_byte_for_byte),
 		PROMISE(answers_keep_the_order_of_the_calls),
 		PROMISE(an_unsubscribe_comes_behind_all_acknowledgements),

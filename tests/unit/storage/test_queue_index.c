@@ -236,6 +236,41 @@ static void changes_name_what_a_log_must_write(void **state) {
 	queue_index_destroy(index);
 }
 
+/* Also in the log: each that is noted is noted as gone, but for those that are known. */
+static void the_log_forgets_the_oldest_tombstones(void **state) {
+	(void)state;
+	struct queue_index *index = index_create();
+	struct store_subscribe what = {
+		.device = device, .channel = {{1}}, .fresh = {{1}}, .key_hash = {1}};
+	struct store_subscribed result;
+	int64_t kept = 0;
+	for (uint32_t i = 0; i < STORE_TOMBSTONES_MAX + 300; i++) {
+		memcpy(what.fresh.bytes + 4, &i, sizeof i);
+		what.has_key = !what.has_key;
+		queue_index_subscribe(index, &what, NOW_MS + i, &result);
+		assert_int_equal(result.outcome, STORE_OK);
+		size_t count;
+		const struct queue_change *changes = queue_index_changes(index, &count);
+		for (size_t k = 0; k < count; k++) {
+			kept += changes[k].kind == QUEUE_TOMBSTONE_SET;
+			kept -= changes[k].kind == QUEUE_TOMBSTONE_GONE;
+		}
+		queue_index_clear_changes(index);
+	}
+	assert_int_equal(kept, STORE_TOMBSTONES_MAX);
+	/* The device goes, and what is remembered of it stays, until its time. */
+	queue_index_unsubscribe(index, device, (struct channel_id){{1}}, NOW_MS);
+	queue_index_unsubscribe(index, device, (struct channel_id){{2}}, NOW_MS);
+	queue_index_detach(index, device, NOW_MS);
+	struct store_subscription found;
+	queue_index_lookup(index, device, what.fresh, &found);
+	assert_int_equal(found.outcome, STORE_GONE);
+	queue_index_sweep(index, NOW_MS + 200000, STORE_TOMBSTONES_MAX);
+	queue_index_lookup(index, device, what.fresh, &found);
+	assert_int_equal(found.outcome, STORE_MISSING);
+	queue_index_destroy(index);
+}
+
 static void upkeep_removes_what_is_old(void **state) {
 	(void)state;
 	struct queue_index *index = index_create();
@@ -315,7 +350,7 @@ static void chaos_end_some(struct chaos *chaos) {
 		const struct queue_message *message = found[rand() % count];
 		const struct store_ack what = {message->subscription->channel, {0, message->lo}};
 		assert_true(rand() % 2 ? queue_index_ack(chaos->index, device, &what)
-							   : queue_index_cancel(chaos->index, device, what.id));
+							   : queue_index_cancel(chaos->index, device, what.id, chaos->now_ms));
 	}
 }
 
@@ -378,6 +413,7 @@ int main(void) {
 		cmocka_unit_test(a_doomed_message_may_be_acknowledged),
 		cmocka_unit_test(a_walk_stops_before_what_is_not_written),
 		cmocka_unit_test(changes_name_what_a_log_must_write),
+		cmocka_unit_test(the_log_forgets_the_oldest_tombstones),
 		cmocka_unit_test(upkeep_removes_what_is_old),
 		cmocka_unit_test(nothing_is_lost_in_chaos),
 	};
