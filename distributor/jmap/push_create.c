@@ -4,6 +4,7 @@
 #include "common/cleanup.h"
 #include "common/log.h"
 #include "common/mem.h"
+#include "distributor/action/sanitize.h"
 #include "distributor/jmap/jmap_date.h"
 #include "distributor/jmap/push_internal.h"
 #include <stdlib.h>
@@ -106,6 +107,28 @@ int64_t push_wanted_expires_ms(void) {
 	return (clock_wall_ms() / 1000 + (int64_t)PUSH_SUBSCRIPTION_DAYS * 24 * 3600) * 1000;
 }
 
+char *const *push_types(const struct push_subscription *push) {
+	return push->has_mail_only ? push->mail_types : push->options.config->types;
+}
+
+bool push_leave_types(struct push_subscription *push) {
+	size_t all = 0, of_mail = 0;
+	while (push->options.config->types[all]) {
+		all++;
+	}
+	while (push->mail_types[of_mail]) {
+		of_mail++;
+	}
+	if (push->has_mail_only || of_mail == 0 || of_mail == all) {
+		return false;
+	}
+	push->has_mail_only = true;
+	log_warn("the mail server refuses types of the push subscription, so it pushes for mail only "
+			 "login=%s",
+		push_name(push));
+	return true;
+}
+
 void push_create(struct push_subscription *push, const struct registration *registration) {
 	const char *ids[PUSH_OLD_MAX];
 	size_t count = push_old_list(push, ids);
@@ -119,7 +142,7 @@ void push_create(struct push_subscription *push, const struct registration *regi
 		.registration = registration,
 		.form = push->form,
 		.expires_ms = push->has_no_expires || !push_has_clock() ? 0 : push_wanted_expires_ms(),
-		.types = push->options.config->types,
+		.types = push_types(push),
 	};
 	push_sub_clear(&push->next);
 	if (count > 0) { /* first, for the server may have no room beside them */
@@ -148,7 +171,7 @@ static bool push_adapt(struct push_subscription *push, const struct push_set_res
 		push->has_no_expires = true;
 		return true;
 	}
-	return false;
+	return result->names_types && push_leave_types(push);
 }
 
 /* Something of ours that may go so that a new one has a place. */
@@ -171,9 +194,11 @@ static void push_refuse_creation(
 		[PUSH_SET_DONE] = "",
 	};
 	const char *what = result->names_url ? "the relay's push URL" : "another push subscription";
-	CLEANUP_FREE char *reason = mem_printf("the mail server refuses %s (%.60s%s%.200s)%s", what,
-		result->type[0] ? result->type : "no answer", result->description[0] ? ": " : "",
-		result->description, result->names_url ? "" : advices[result->outcome]);
+	CLEANUP_FREE char *type = sanitize_dup(slice_of(result->type), 60, SANITIZE_ONE_LINE);
+	CLEANUP_FREE char *words = sanitize_dup(slice_of(result->description), 200, SANITIZE_ONE_LINE);
+	CLEANUP_FREE char *reason =
+		mem_printf("the mail server refuses %s (%s%s%s)%s", what, type[0] ? type : "no answer",
+			words[0] ? ": " : "", words, result->names_url ? "" : advices[result->outcome]);
 	push_fail(
 		push, result->outcome == PUSH_SET_LATER ? RETRY_UNREACHABLE : RETRY_REFUSED, 0, reason);
 }

@@ -42,6 +42,8 @@ struct push_subscription {
 	enum push_keys_form form;
 	bool is_adapting; /* the next creation is the last one in another form */
 	bool has_no_expires; /* the server refuses to be asked for a time */
+	bool has_mail_only; /* the server of this session refuses types that are no mail */
+	char **mail_types; /* NULL-terminated, borrowed from the config; see push_types() */
 	int64_t round_trip_ms, created_mono_ms; /* created: when the last creation was sent */
 	uint32_t made;
 
@@ -109,6 +111,10 @@ bool push_key_fits(const struct push_subscription *push, const struct registrati
 void push_register(struct push_subscription *push);
 void push_stop_registering(struct push_subscription *push);
 void push_create(struct push_subscription *push, const struct registration *registration);
+/* What is asked for: the types of the config, or those of mail. */
+char *const *push_types(const struct push_subscription *push);
+/* From now on those of mail only; false when that leaves nothing out, or nothing at all. */
+bool push_leave_types(struct push_subscription *push);
 /* Writes the code back. */
 void push_confirm(struct push_subscription *push);
 /* The verification is waited for from now on. */

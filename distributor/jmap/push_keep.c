@@ -37,7 +37,7 @@ static void push_take_listed(struct push_subscription *push, const struct push_l
 	if (listed->has_expires && listed->expires_ms != sub->expires_ms) {
 		push_sub_set_life(sub, listed->expires_ms);
 	}
-	if (listed->types && !push_types_are(listed->types, push->options.config->types)) {
+	if (listed->types && !push_types_are(listed->types, push_types(push))) {
 		push->wants_types = true;
 	}
 }
@@ -160,8 +160,7 @@ static void push_on_extended(const struct jmap_call_result *result, void *ctx) {
 
 static void push_set_types(struct push_subscription *push) {
 	push_send_one(push, "PushSubscription/set",
-		push_update_arguments(
-			push->current.id, "types", push_types_json(push->options.config->types)),
+		push_update_arguments(push->current.id, "types", push_types_json(push_types(push))),
 		push_on_types_set);
 }
 
@@ -174,7 +173,11 @@ static void push_on_types_set(const struct jmap_call_result *result, void *ctx) 
 	}
 	push_update_read(jmap_call_answer(result, 0, &error), push->current.id, &set);
 	push->wants_types = false;
-	push->wants_other = push->wants_other || set.outcome != PUSH_SET_DONE;
+	if (set.outcome != PUSH_SET_DONE && set.names_types && push_leave_types(push)) {
+		push->wants_look = true; /* it may have those that are left already */
+	} else {
+		push->wants_other = push->wants_other || set.outcome != PUSH_SET_DONE;
+	}
 	push_go_on(push);
 }
 

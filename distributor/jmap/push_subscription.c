@@ -5,6 +5,8 @@
 #include "common/json.h"
 #include "common/log.h"
 #include "common/mem.h"
+#include "distributor/action/sanitize.h"
+#include "distributor/jmap/jmap_types.h"
 #include "distributor/jmap/push_internal.h"
 #include <assert.h>
 #include <stdlib.h>
@@ -150,8 +152,9 @@ bool push_has_failed(struct push_subscription *push, const struct jmap_call_resu
 }
 
 void push_fail_method(struct push_subscription *push, const char *method, const char *type) {
+	CLEANUP_FREE char *safe = sanitize_dup(slice_of(type), 100, SANITIZE_ONE_LINE);
 	CLEANUP_FREE char *reason =
-		mem_printf("the mail server answers %s with %s", method, type[0] ? type : "something else");
+		mem_printf("the mail server answers %s with %s", method, safe[0] ? safe : "something else");
 	push_fail(push, push_error_outcome(type) == PUSH_SET_LATER ? RETRY_UNREACHABLE : RETRY_REFUSED,
 		0, reason);
 }
@@ -297,6 +300,7 @@ void push_subscription_on_session(
 		return;
 	}
 	push->wants_look = true; /* another server may have taken over, with push or without */
+	push->has_mail_only = false;
 	if (registration && !push_key_fits(push, registration)) {
 		alarm_stop(&push->again);
 	}
@@ -419,6 +423,20 @@ static void push_load(struct push_subscription *push, const json_t *saved) {
 	}
 }
 
+static char **push_mail_types(const struct jmap_config *config) {
+	size_t count = 0, of_mail = 0;
+	while (config->types[count]) {
+		count++;
+	}
+	char **types = mem_zalloc((count + 1) * sizeof *types);
+	for (size_t i = 0; i < count; i++) {
+		if (jmap_type_kind(config->types[i]) == JMAP_KIND_MAIL) {
+			types[of_mail++] = config->types[i];
+		}
+	}
+	return types;
+}
+
 struct push_subscription *push_subscription_create(
 	const struct push_subscription_options *options, const json_t *saved) {
 	struct push_subscription *push = mem_zalloc(sizeof *push);
@@ -432,6 +450,7 @@ struct push_subscription *push_subscription_create(
 	alarm_init(&push->renew, options->alarms, push_on_renew, push);
 	push_device_init(&push->device, options->config, options->state_dir,
 		json_string_value(json_object_get(saved, "device")));
+	push->mail_types = push_mail_types(options->config);
 	push_load(push, saved);
 	if (push->next.id) {
 		push_watch(push);
@@ -452,6 +471,7 @@ void push_subscription_destroy(struct push_subscription *push) {
 	push_sub_clear(&push->next);
 	push_early_clear(push);
 	push_old_clear(push);
+	free(push->mail_types);
 	free(push->reason);
 	free(push);
 }

@@ -22,6 +22,18 @@ static char *tls_time_print(const ASN1_TIME *when) {
 	return mem_strdup(text);
 }
 
+/* As it may be shown and put on the bus, whatever the certificate's maker wrote there. Fresh. */
+static char *tls_name_print(const ASN1_STRING *name) {
+	enum { NAME_MAX_BYTES = 253 };
+	int length = ASN1_STRING_length(name);
+	char *text = mem_strndup((const char *)ASN1_STRING_get0_data(name),
+		(size_t)(length < NAME_MAX_BYTES ? length : NAME_MAX_BYTES));
+	for (char *at = text; *at; at++) {
+		*at = *at > ' ' && *at < 0x7f ? *at : '?';
+	}
+	return text;
+}
+
 /* The first names that the certificate is for, "a, b". */
 static char *tls_names_print(X509 *certificate) {
 	char *text = mem_strdup("");
@@ -31,10 +43,9 @@ static char *tls_names_print(X509 *certificate) {
 		int kind = 0;
 		const ASN1_STRING *name = GENERAL_NAME_get0_value(sk_GENERAL_NAME_value(names, i), &kind);
 		if (kind == GEN_DNS) {
-			char *longer = mem_printf("%s%s%.*s", text, *text ? ", " : "", ASN1_STRING_length(name),
-				(const char *)ASN1_STRING_get0_data(name));
-			free(text);
-			text = longer;
+			CLEANUP_FREE char *shorter = text;
+			CLEANUP_FREE char *shown = tls_name_print(name);
+			text = mem_printf("%s%s%s", shorter, *shorter ? ", " : "", shown);
 		}
 	}
 	GENERAL_NAMES_free(names);

@@ -82,3 +82,56 @@ def test_the_server_lost_a_capability(start_with):
     person.wait_way("push")
     assert person.status()["reason"] == ""
     person.assert_once()
+
+
+def refuse_types(jmap):
+    """As a server that knows mail alone: the error names the types, wherever others were asked for."""
+
+    def refuse(arguments, answer):
+        for key, wish in (arguments.get("create") or {}).items():
+            if set(wish["types"]) - known:
+                jmap.pusher.subscriptions.pop((answer["created"] or {}).get(key, {}).get("id"), None)
+                answer = {**answer, "created": None, "notCreated": {key: error}}
+        for identifier, patch in (arguments.get("update") or {}).items():
+            if set(patch.get("types", ())) - known:
+                jmap.pusher.subscriptions[identifier].types = ["EmailDelivery"]
+                answer = {**answer, "updated": None, "notUpdated": {identifier: error}}
+        return answer
+
+    known = {"EmailDelivery", "Mailbox"}
+    error = {"type": "invalidProperties", "properties": ["types/1"], "description": "an unknown type"}
+    jmap.twists["PushSubscription/set"] = refuse
+
+
+def types_asked(jmap):
+    """Of each creation, and of each update of types."""
+    sets = [r.arguments("PushSubscription/set") for r in jmap.asked("PushSubscription/set")]
+    wishes = [wish for each in sets for name in ("create", "update") for wish in (each.get(name) or {}).values()]
+    return [wish["types"] for wish in wishes if "types" in wish]
+
+
+def test_a_server_that_refuses_a_type(person):
+    """Mail is pushed all the same, also after a restart, and the type is not asked for again and again."""
+    (jmap,), (login,) = person.servers, person.logins
+    login.keys.update(types="EmailDelivery Calendar", on_calendar=person.recorder("other-runs"))
+    refuse_types(jmap)
+    person.start()
+    (first,) = jmap.verified()
+    assert first.types == ["EmailDelivery"] and types_asked(jmap) == [["EmailDelivery", "Calendar"], ["EmailDelivery"]]
+    person.wait_log("pushes for mail only")
+    person.assert_once()
+    looks = len(jmap.asked("PushSubscription/get"))
+    person.relay.restart()
+    jmap.wait_asked("PushSubscription/get", looks + 1)
+    person.wait_way("push")
+    person.assert_once(marker="still there")
+    assert len(types_asked(jmap)) == 2
+    person.restart()
+    person.wait_log("pushes for mail only")
+    person.wait_way("push")
+    person.assert_once(marker="after a restart")
+    assert jmap.verified() == [first] and types_asked(jmap)[2:] == [["EmailDelivery", "Calendar"]]
+    jmap.twists.clear()
+    jmap.change_session()
+    person.relay.restart()
+    person.wait(lambda: jmap.verified()[0].types == ["EmailDelivery", "Calendar"], 20, "another session, another try")

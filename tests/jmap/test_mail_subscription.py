@@ -334,3 +334,26 @@ def test_server_that_limits_verifications(person):
     person.start()
     assert len(jmap.pushes("PushVerification")) == 1
     person.assert_once()
+
+
+@pytest.mark.parametrize("where", ["the error", "its description"])
+def test_words_of_the_server_reach_the_bus_whole(person, where):
+    """A long text is cut between two characters, and no control character is let through: the bus takes nothing else."""
+    (jmap,) = person.servers
+    words = "a" + "é" * 150 + "\x1b[31m"
+    is_error = where == "the error"
+    error = {"type": words if is_error else "invalidProperties", "description": "" if is_error else words}
+    jmap.twists["PushSubscription/set"] = lambda arguments, answer: {
+        **answer, "created": None, "notCreated": {key: error for key in arguments.get("create") or {}},
+    }  # fmt: skip
+    person.start(is_verified=False)
+    reason = person.wait_reason("aéééé")["reason"]
+    assert "refuses another push subscription" in reason and "\x1b" not in reason and len(reason) < 200, reason
+    jmap.twists.clear()
+    jmap.faults.add("PushSubscription/set", error=words, times=-1)
+    person.tool("jmap", "test", "work", timeout=90)
+    reason = person.wait_reason("answers PushSubscription/set with aéééé")["reason"]
+    assert "\x1b" not in reason and len(reason) < 200, reason
+    jmap.faults.clear()
+    person.tool("jmap", "test", "work", timeout=90)
+    person.wait_verified()
