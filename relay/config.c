@@ -196,8 +196,8 @@ static const struct setting config_table[] = {
 		.max = 100000000,
 		.section = "limits",
 		.value_name = "N",
-		.help =
-			"Requests a minute of one address (an IPv6 /64 counts as one). Loopback is exempt."},
+		.help = "Messages and bad VAPID tokens a minute of one address (an IPv6 /64 is one). "
+				"Loopback is exempt."},
 	{.name = "address_burst",
 		.kind = SETTING_INTEGER,
 		AT(address_burst),

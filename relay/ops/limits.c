@@ -17,6 +17,7 @@ struct limit_bucket {
 	uint8_t key[LIMITS_KEY_BYTES];
 	double tokens, filled_at;
 	uint32_t seen; /* messages, up to LIMITS_EXEMPT */
+	uint32_t unpaid; /* checks while the address had nothing left, up to LIMITS_EXEMPT */
 };
 
 struct limit_table {
@@ -108,6 +109,16 @@ static bool limits_address_key(
 	return false;
 }
 
+static double limits_wait(
+	const struct limits *limits, enum limit_kind kind, const struct limit_bucket *bucket) {
+	return bucket && bucket->tokens < 1 ? (1 - bucket->tokens) / limits->tables[kind].rate.per_sec
+										: 0;
+}
+
+static uint32_t limits_wait_sec(double wait) {
+	return (uint32_t)fmin(86400, ceil(wait));
+}
+
 uint32_t limits_take(struct limits *limits, double now_sec,
 	const struct subscription_id *subscription, const uint8_t *sender_key_hash,
 	const struct sockaddr_storage *address) {
@@ -125,12 +136,10 @@ uint32_t limits_take(struct limits *limits, double now_sec,
 								 : NULL;
 	double wait = 0;
 	for (int kind = 0; kind < LIMIT_KIND_COUNT; kind++) {
-		if (buckets[kind] && buckets[kind]->tokens < 1) {
-			wait = fmax(wait, (1 - buckets[kind]->tokens) / limits->tables[kind].rate.per_sec);
-		}
+		wait = fmax(wait, limits_wait(limits, kind, buckets[kind]));
 	}
 	if (wait > 0) {
-		return (uint32_t)fmin(86400, ceil(wait));
+		return limits_wait_sec(wait);
 	}
 	for (int kind = 0; kind < LIMIT_KIND_COUNT; kind++) {
 		if (buckets[kind]) {
@@ -138,4 +147,25 @@ uint32_t limits_take(struct limits *limits, double now_sec,
 		}
 	}
 	return 0;
+}
+
+uint32_t limits_take_check(struct limits *limits, double now_sec,
+	const struct subscription_id *subscription, const struct sockaddr_storage *address) {
+	uint8_t key[LIMITS_KEY_BYTES];
+	if (!limits_address_key(address, key)) {
+		return 0;
+	}
+	struct limit_bucket *bucket = limits_bucket(limits, LIMIT_ADDRESS, key, now_sec);
+	double wait = limits_wait(limits, LIMIT_ADDRESS, bucket);
+	if (wait <= 0) {
+		bucket->tokens -= 1;
+		return 0;
+	}
+	struct limit_bucket *endpoint =
+		limits_bucket(limits, LIMIT_ENDPOINT, subscription->bytes, now_sec);
+	if (endpoint->seen < LIMITS_EXEMPT && endpoint->unpaid < LIMITS_EXEMPT) {
+		endpoint->unpaid++;
+		return 0;
+	}
+	return limits_wait_sec(wait);
 }

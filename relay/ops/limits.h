@@ -30,3 +30,10 @@ void limits_destroy(struct limits *limits);
 uint32_t limits_take(struct limits *limits, double now_sec,
 	const struct subscription_id *subscription, const uint8_t *sender_key_hash,
 	const struct sockaddr_storage *address);
+
+/* A signature of a message to this subscription is about to be checked, which is costly, whether it
+ * is good or not. Takes one from address's bucket alone and returns 0, or takes nothing and returns
+ * as limits_take does. With an empty bucket LIMITS_EXEMPT of an endpoint pass nevertheless, for its
+ * first messages. */
+uint32_t limits_take_check(struct limits *limits, double now_sec,
+	const struct subscription_id *subscription, const struct sockaddr_storage *address);

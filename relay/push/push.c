@@ -23,6 +23,8 @@ struct push {
 	const char *verdict_message; /* static, or NULL */
 	bool has_vapid; /* a key was presented: vapid_key */
 	bool is_proven; /* … and its token checked: claims.key_hash */
+	bool has_paid; /* for that, from its address's rate */
+	uint32_t wait_sec; /* of PUSH_LIMITED */
 	uint8_t vapid_key[P256_POINT_BYTES];
 	struct vapid_claims claims;
 	uint32_t ttl_sec;
@@ -62,6 +64,28 @@ static struct slice push_header(const struct push *push, const char *name, size_
 	return value ? *value : (struct slice){NULL, 0};
 }
 
+/* The signature of a token that is not known costs one of the address's rate, good or not. */
+static enum vapid_result push_check_token(
+	struct push *push, struct slice authorization, size_t count) {
+	const struct push_options *options = &push->service->options;
+	int64_t now_sec = (int64_t)ev_now(options->loop);
+	enum vapid_result result = vapid_check_known(
+		options->vapid, authorization, count, push->crypto_header, now_sec, &push->claims);
+	if (result != VAPID_UNCHECKED) {
+		return result;
+	}
+	if (options->limits) {
+		push->wait_sec = limits_take_check(options->limits, ev_now(options->loop),
+			&push->subscription, &http_request_peer(push->request)->address);
+		if (push->wait_sec > 0) {
+			return VAPID_UNCHECKED;
+		}
+		push->has_paid = true;
+	}
+	return vapid_check(
+		options->vapid, authorization, count, push->crypto_header, now_sec, &push->claims);
+}
+
 /* RFC 8292: needed on a restricted subscription, elsewhere only where the operator wants it. */
 static void push_check_authorization(struct push *push) {
 	const struct push_options *options = &push->service->options;
@@ -77,11 +101,12 @@ static void push_check_authorization(struct push *push) {
 	if (!is_restricted && !options->verify_vapid) {
 		return;
 	}
-	enum vapid_result result = vapid_check(options->vapid, authorization, count,
-		push->crypto_header, (int64_t)ev_now(options->loop), &push->claims);
+	enum vapid_result result = push_check_token(push, authorization, count);
 	push->is_proven = result == VAPID_OK;
 	if (result == VAPID_ABSENT && is_restricted) {
 		push_note_refusal(push, PUSH_UNAUTHENTICATED, vapid_result_text(result));
+	} else if (result == VAPID_UNCHECKED) {
+		push_note_refusal(push, PUSH_LIMITED, NULL);
 	} else if (result != VAPID_OK && result != VAPID_ABSENT) {
 		push_note_refusal(push, PUSH_FORBIDDEN, vapid_result_text(result));
 	}
@@ -227,7 +252,7 @@ static void push_on_looked_up(const struct store_subscription *subscription, voi
 	} else if (push_is_foreign_key(push, subscription)) {
 		push_refuse(push, PUSH_FORBIDDEN, NULL, 0);
 	} else if (push->verdict != PUSH_ACCEPTED) {
-		push_refuse(push, push->verdict, push->verdict_message, 0);
+		push_refuse(push, push->verdict, push->verdict_message, push->wait_sec);
 	} else {
 		http_request_read_body(
 			push->request, push->service->options.body_limit, push_on_body, push);
@@ -276,7 +301,8 @@ static uint32_t push_limited_sec(struct push *push) {
 		return 0;
 	}
 	return limits_take(options->limits, ev_now(options->loop), &push->subscription,
-		push->is_proven ? push->claims.key_hash : NULL, &http_request_peer(push->request)->address);
+		push->is_proven ? push->claims.key_hash : NULL,
+		push->has_paid ? NULL : &http_request_peer(push->request)->address);
 }
 
 static void push_on_body(

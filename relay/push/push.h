@@ -3,8 +3,9 @@
  * The sender's side, RFC 8030: POST on a push URL (/p/TOKEN) becomes a stored message and, if the
  * device is connected here, a frame on its socket; DELETE on a message URL (/m/TOKEN) takes it
  * back. The order of checks is fixed, so that a request with several faults always gets the same
- * answer: method, token, overload, subscription, authorization, headers, declared length, content
- * coding, body, key reuse, rate, store.
+ * answer: method, overload, token, subscription, authorization (with the rate of the address, for
+ * a signature that has to be checked), headers, declared length, content coding, body, key reuse,
+ * rate, store.
  */
 #pragma once
 #include "relay/device/devices.h"

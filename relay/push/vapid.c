@@ -49,6 +49,7 @@ const char *vapid_result_text(enum vapid_result result) {
 		[VAPID_WRONG_AUDIENCE] = "The aud claim of the VAPID token must be the origin of this push "
 								 "URL: scheme, host and port, without a path.",
 		[VAPID_BAD_SIGNATURE] = "The signature of the VAPID token does not fit its key.",
+		[VAPID_UNCHECKED] = "The signature of the VAPID token was not checked.",
 	};
 	static_assert(sizeof texts / sizeof *texts == VAPID_RESULT_COUNT, "a sentence for each");
 	return texts[result];
@@ -268,14 +269,16 @@ static enum vapid_result vapid_check_claims(
 }
 
 static enum vapid_result vapid_verify(struct vapid *vapid, struct slice token,
-	const uint8_t key[P256_POINT_BYTES], int64_t now_sec, double *out_exp) {
+	const uint8_t key[P256_POINT_BYTES], int64_t now_sec, bool with_signature, double *out_exp) {
 	struct jwt jwt;
 	if (!jwt_parse(token, &jwt)) {
 		return VAPID_MALFORMED;
 	}
 	/* the signature last, for it costs the most */
 	enum vapid_result result = vapid_check_claims(vapid, &jwt, now_sec, out_exp);
-	if (result == VAPID_OK) {
+	if (result == VAPID_OK && !with_signature) {
+		result = VAPID_UNCHECKED;
+	} else if (result == VAPID_OK) {
 		vapid->verified++;
 		if (!jwt_verify(&jwt, key)) {
 			result = p256_point_is_valid(key) ? VAPID_BAD_SIGNATURE : VAPID_MALFORMED;
@@ -318,8 +321,8 @@ static bool vapid_recall(struct vapid *vapid, const uint8_t hash[STORE_KEY_HASH_
 	return true;
 }
 
-enum vapid_result vapid_check(struct vapid *vapid, struct slice authorization,
-	size_t authorization_count, struct slice crypto_key, int64_t now_sec,
+static enum vapid_result vapid_check_with(struct vapid *vapid, struct slice authorization,
+	size_t authorization_count, struct slice crypto_key, int64_t now_sec, bool with_signature,
 	struct vapid_claims *out_claims) {
 	struct vapid_claims claims;
 	struct slice token;
@@ -334,7 +337,7 @@ enum vapid_result vapid_check(struct vapid *vapid, struct slice authorization,
 		return result;
 	}
 	double exp = 0;
-	result = vapid_verify(vapid, token, claims.key, now_sec, &exp);
+	result = vapid_verify(vapid, token, claims.key, now_sec, with_signature, &exp);
 	if (result != VAPID_OK) {
 		return result;
 	}
@@ -344,6 +347,20 @@ enum vapid_result vapid_check(struct vapid *vapid, struct slice authorization,
 	}
 	*out_claims = claims;
 	return VAPID_OK;
+}
+
+enum vapid_result vapid_check(struct vapid *vapid, struct slice authorization,
+	size_t authorization_count, struct slice crypto_key, int64_t now_sec,
+	struct vapid_claims *out_claims) {
+	return vapid_check_with(
+		vapid, authorization, authorization_count, crypto_key, now_sec, true, out_claims);
+}
+
+enum vapid_result vapid_check_known(struct vapid *vapid, struct slice authorization,
+	size_t authorization_count, struct slice crypto_key, int64_t now_sec,
+	struct vapid_claims *out_claims) {
+	return vapid_check_with(
+		vapid, authorization, authorization_count, crypto_key, now_sec, false, out_claims);
 }
 
 void vapid_get_stats(const struct vapid *vapid, uint64_t *out_verified, uint64_t *out_cached) {

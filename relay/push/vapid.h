@@ -17,6 +17,7 @@ enum vapid_result {
 	VAPID_EXPIRED, /* exp passed (60 s grace), missing, or more than 24 h + 300 s ahead */
 	VAPID_WRONG_AUDIENCE,
 	VAPID_BAD_SIGNATURE,
+	VAPID_UNCHECKED, /* of vapid_check_known: all but the signature is good */
 	VAPID_RESULT_COUNT
 };
 /* A sentence for the sender: what is wrong and what would do. */
@@ -40,6 +41,10 @@ struct vapid *vapid_create(const char *const *origins, size_t cache_entries);
 void vapid_destroy(struct vapid *vapid);
 /* The whole check at Unix time now. */
 enum vapid_result vapid_check(struct vapid *vapid, struct slice authorization,
+	size_t authorization_count, struct slice crypto_key, int64_t now_sec,
+	struct vapid_claims *out_claims);
+/* The same without the costly part: VAPID_UNCHECKED when only the signature would tell. */
+enum vapid_result vapid_check_known(struct vapid *vapid, struct slice authorization,
 	size_t authorization_count, struct slice crypto_key, int64_t now_sec,
 	struct vapid_claims *out_claims);
 /* Signatures checked and answered from the cache, for metrics. */

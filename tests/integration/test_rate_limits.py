@@ -76,3 +76,66 @@ def test_by_address_behind_a_trusted_proxy(start_relay):
     _, _, endpoint = untrusting.subscribed()
     answers = burst(untrusting, endpoint, 20, headers=[("X-Forwarded-For", "192.0.2.1")])
     assert [a.status for a in answers] == [201] * 20
+
+
+def checked(relay):
+    return relay.metrics()["bellwire_vapid_verified_total"]
+
+
+def test_bad_signatures_use_up_the_address(start_relay):
+    """A flood of them soon costs the relay nothing; everyone else, and what is known, is not hurt."""
+    relay = start_relay(rate_limits="on", address_rate=1, address_burst=5, trusted_proxies="127.0.0.1")
+    sender = Vapid()
+    device = relay.device()
+    channel, url = device.register(key=sender.key)
+    _, fresh = device.register(key=sender.key)
+
+    def post(address, url, authorization, ttl=60):
+        headers = [("X-Forwarded-For", address), authorization]
+        return relay.post(url, b"x", ttl, headers=headers)
+
+    def bad(url):
+        return sender.header(url, signature=lambda s: s[:-1] + bytes([s[-1] ^ 1]))
+
+    known = sender.header(url)
+    assert_accepted(post("192.0.2.2", url, known))
+    before = checked(relay)
+    answers = [post("192.0.2.1", url, bad(url)) for _ in range(60)]
+    for answer in answers[:15]:  # its burst, and ten for the first messages of the URL
+        assert_refused(answer, 403, 109)
+    limited = [answer for answer in answers if answer.status == 429]
+    # a minute brings one more, should this take so long
+    assert len(limited) >= 40 and checked(relay) - before <= 20
+    for answer in limited:
+        assert_refused(answer, 429, 201)
+        assert 1 <= int(answer["retry-after"]) <= 60
+    # what needs no check has its place in the order as ever, and so have the first ten messages of a URL
+    assert_accepted(post("192.0.2.1", url, known))
+    assert_refused(post("192.0.2.1", url, known, "bad"), 400)
+    assert_refused(relay.post(url, b"x", headers=[("X-Forwarded-For", "192.0.2.1")]), 401)
+    for _ in range(10):
+        assert_accepted(post("192.0.2.1", fresh, sender.header(fresh)))
+    assert_accepted(post("192.0.2.2", url, sender.header(url)))
+    device.unregister(channel)
+    assert_refused(post("192.0.2.1", url, bad(url)), 410)
+
+
+def test_message_with_a_new_token_counts_once(start_relay):
+    """For its address, whether the token is new each time or always the same."""
+    relay = start_relay(rate_limits="on", address_rate=1, address_burst=20, trusted_proxies="127.0.0.1")
+    sender = Vapid()
+    _, url = relay.device().register(key=sender.key)
+    proxied = ("X-Forwarded-For", "192.0.2.1")
+    answers = [relay.post(url, b"x", headers=[proxied, sender.header(url)]) for _ in range(26)]
+    statuses = [answer.status for answer in answers]
+    # the check of the first ten counts, though the messages do not
+    assert statuses[:20] == [201] * 20 and 429 in statuses[20:]
+
+
+def test_bad_signatures_without_limits(start_relay):
+    relay = start_relay(rate_limits="off", address_rate=1, address_burst=1, trusted_proxies="127.0.0.1")
+    sender = Vapid()
+    _, url = relay.device().register(key=sender.key)
+    bad = sender.header(url, signature=lambda s: bytes(64))
+    answers = burst(relay, url, 30, headers=[("X-Forwarded-For", "192.0.2.1"), bad])
+    assert [a.status for a in answers] == [403] * 30

@@ -78,6 +78,35 @@ static void an_address_is_limited_over_all_its_endpoints(void **state) {
 	limits_destroy(limits);
 }
 
+static void checks_cost_the_address_and_ten_go_on_credit(void **state) {
+	(void)state;
+	struct limits *limits = limits_create(rates, 100);
+	struct sockaddr_storage bad = address("192.0.2.1"), other = address("192.0.2.2");
+	struct sockaddr_storage local = address("::1");
+	unsigned good = 0;
+	for (int i = 0; i < 100; i++) {
+		good += limits_take_check(limits, 5, &endpoint, &bad) == 0;
+	}
+	assert_int_equal(good, 20 + LIMITS_EXEMPT);
+	assert_int_equal(limits_take_check(limits, 5, &endpoint, &bad), 1);
+	assert_int_equal(limits_take_check(limits, 5.2, &endpoint, &bad), 0);
+	/* nobody else pays */
+	assert_int_equal(limits_take_check(limits, 5, &endpoint, &other), 0);
+	assert_int_equal(limits_take_check(limits, 5, &endpoint, &local), 0);
+	assert_int_equal(limits_take_check(limits, 5, &endpoint, NULL), 0);
+	struct subscription_id fresh = {{3}};
+	assert_int_equal(limits_take_check(limits, 5.2, &fresh, &bad), 0);
+	/* nor is the endpoint's rate touched, or its first ten messages */
+	assert_int_equal(taken(limits, 5, 30), LIMITS_EXEMPT + 5);
+	/* one that had its first messages has no credit */
+	for (int i = 0; i < LIMITS_EXEMPT; i++) {
+		assert_int_equal(limits_take(limits, 5.2, &fresh, NULL, &bad), 0);
+	}
+	(void)limits_take_check(limits, 5.2, &fresh, &bad);
+	assert_int_equal(limits_take_check(limits, 5.2, &fresh, &bad), 1);
+	limits_destroy(limits);
+}
+
 static void memory_is_bounded_and_the_oldest_goes(void **state) {
 	(void)state;
 	struct limits *limits = limits_create(rates, 2);
@@ -95,6 +124,7 @@ int main(void) {
 		cmocka_unit_test(the_first_ten_are_free_then_the_burst),
 		cmocka_unit_test(tokens_come_back_with_time_and_the_wait_is_honest),
 		cmocka_unit_test(an_address_is_limited_over_all_its_endpoints),
+		cmocka_unit_test(checks_cost_the_address_and_ten_go_on_credit),
 		cmocka_unit_test(memory_is_bounded_and_the_oldest_goes),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

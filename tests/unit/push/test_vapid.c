@@ -316,6 +316,29 @@ static void a_verified_token_is_remembered_until_it_expires(void **state) {
 	free(token);
 }
 
+static void what_is_known_needs_no_signature(void **state) {
+	struct fixture *f = *state;
+	char *token = good_token(f);
+	char *header = mem_printf("vapid t=%s, k=%s", token, f->key_text);
+	uint64_t verified = 0, cached = 0;
+	struct vapid_claims claims;
+	assert_int_equal(vapid_check_known(f->vapid, slice_of(header), 1, slice_of(NULL), NOW, &claims),
+		VAPID_UNCHECKED);
+	assert_int_equal(
+		vapid_check_known(f->vapid, slice_of(header), 1, slice_of(NULL), NOW + 100000, &claims),
+		VAPID_EXPIRED);
+	assert_int_equal(
+		vapid_check_known(f->vapid, slice_of(NULL), 0, slice_of(NULL), NOW, &claims), VAPID_ABSENT);
+	vapid_get_stats(f->vapid, &verified, &cached);
+	assert_int_equal(verified, 0);
+	assert_int_equal(check(f, header, NULL, NOW), VAPID_OK);
+	assert_int_equal(
+		vapid_check_known(f->vapid, slice_of(header), 1, slice_of(NULL), NOW, &claims), VAPID_OK);
+	assert_memory_equal(claims.key, f->point, sizeof f->point);
+	free(header);
+	free(token);
+}
+
 static void the_least_recently_used_token_is_forgotten(void **state) {
 	struct fixture *f = *state; /* its cache has 4 places */
 	char *headers[6];
@@ -381,6 +404,7 @@ int main(void) {
 		TEST(sub_and_other_claims_are_ignored),
 		TEST(only_the_signers_key_is_accepted),
 		TEST(a_verified_token_is_remembered_until_it_expires),
+		TEST(what_is_known_needs_no_signature),
 		TEST(the_least_recently_used_token_is_forgotten),
 		TEST(a_cache_of_no_size_works),
 		cmocka_unit_test(every_result_has_a_sentence),
