@@ -332,6 +332,16 @@ static void jmap_on_relay_back(struct alarm *alarm, void *ctx) {
 	}
 }
 
+/* What kept us from the relay may have kept us from them, too: a network's login page. */
+static void jmap_resync_failed(struct jmap *jmap) {
+	struct jmap_entry *entry;
+	JMAP_FOREACH(entry, jmap) {
+		if (jmap_login_has_failed(entry->login)) {
+			jmap_login_resync(entry->login, "relay");
+		}
+	}
+}
+
 void jmap_set_relay_up(struct jmap *jmap, bool is_up) {
 	if (!jmap || jmap->parts.is_relay_up == is_up) {
 		return;
@@ -343,6 +353,8 @@ void jmap_set_relay_up(struct jmap *jmap, bool is_up) {
 		bool is_due = jmap->relay_boot_ms == 0 || passed_ms >= JMAP_RELAY_MIN_MS;
 		alarm_set(
 			&jmap->relay, is_due ? 0 : JMAP_RELAY_MIN_MS - passed_ms, ALARM_SLACK_DEADLINE_MS);
+	} else if (is_up) {
+		jmap_resync_failed(jmap);
 	}
 	jmap->was_relay_up = jmap->was_relay_up || is_up;
 }

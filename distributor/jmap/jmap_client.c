@@ -213,8 +213,7 @@ static enum jmap_call_outcome jmap_client_outcome_of(enum jmap_find_outcome outc
 		return JMAP_CALL_UNAUTHORIZED;
 	case JMAP_LOCKED:
 		return JMAP_CALL_LOCKED;
-	case JMAP_NOT_FOUND:
-		return JMAP_CALL_REFUSED;
+	case JMAP_NOT_FOUND: /* it was there when the login was made: a network's login page, perhaps */
 	case JMAP_FOUND:
 	case JMAP_TRY_LATER:
 		break;

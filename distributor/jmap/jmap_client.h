@@ -42,7 +42,7 @@ void jmap_client_look(struct jmap_client *client);
  * 401 leads to a second attempt with the password asked for again (a bearer token may have
  * expired), unless that is the same; a 404 of the API's URL to one with a fresh session. When
  * secret or session cannot be had, all calls that wait get a result that tells why (no secret:
- * UNAUTHORIZED; not found: REFUSED). done: once, later; it may call all functions here. */
+ * UNAUTHORIZED; not found: TRY_LATER). done: once, later; it may call all functions here. */
 void jmap_client_send(
 	struct jmap_client *client, struct jmap_call *take_call, jmap_called_fn *done, void *ctx);
 /* No callback comes any more for this ctx. Fine from within one of them. */

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Discovery: jmap_find_start -> (SRV) -> jmap_find_try, for each place -> (the server) ->
- * jmap_find_finish. The first place that has a session, or a word about the password, decides.
+ * jmap_find_finish. The first place that has a session decides, or one that was named to us and
+ * does not take the password.
  */
 #include "common/cleanup.h"
 #include "common/mem.h"
@@ -22,12 +23,15 @@ struct jmap_find {
 	char *user, *password, *bearer, *login, *ca_file; /* copies; login: of Basic */
 	char *places[JMAP_FIND_PLACES];
 	size_t count, at;
+	size_t named; /* of them were named by the user or by DNS; the others are guesses */
 	bool is_second_try; /* at the end of a redirect, with the password */
 	struct srv *srv;
 	struct fetch *fetch;
 	int64_t asked_ms;
 	char *reason; /* of the best failure so far */
-	bool may_work_later;
+	bool may_work_later, is_busy; /* busy: a server says so */
+	enum jmap_find_outcome refusal; /* of the first guess that does not let us in, or … */
+	char *refusal_reason; /* … NULL: there is none */
 	int64_t retry_after_sec;
 	jmap_found_fn *done;
 	void *ctx;
@@ -53,6 +57,7 @@ static void jmap_find_free(struct jmap_find *find) {
 	free(find->bearer);
 	free(find->ca_file);
 	free(find->reason);
+	free(find->refusal_reason);
 	free(find);
 }
 
@@ -127,6 +132,7 @@ static void jmap_find_on_srv(const struct srv_result *result, void *ctx) {
 	} else {
 		jmap_find_step(find, "DNS has no _jmap._tcp.%s (%lld ms)", jmap_find_domain(find), took_ms);
 	}
+	find->named = find->count;
 	jmap_find_add_domain(find);
 	jmap_find_try(find);
 }
@@ -146,12 +152,21 @@ static void jmap_find_ask(struct jmap_find *find, const char *url) {
 	find->fetch = fetch_start(find->options.fetcher, &options, jmap_find_on_fetched, find);
 }
 
+/* No place has a session. */
+static void jmap_find_give_up(struct jmap_find *find) {
+	enum jmap_find_outcome outcome = find->may_work_later ? JMAP_TRY_LATER : JMAP_NOT_FOUND;
+	if (find->refusal_reason && !find->is_busy) {
+		outcome = find->refusal;
+		jmap_find_set_reason(find, steal(&find->refusal_reason));
+	} else if (!find->reason) {
+		jmap_find_set_reason(find, mem_strdup("no place to look for a JMAP server is known"));
+	}
+	jmap_find_finish(find, outcome, NULL);
+}
+
 static void jmap_find_try(struct jmap_find *find) {
 	if (find->at == find->count) {
-		if (!find->reason) {
-			jmap_find_set_reason(find, mem_strdup("no place to look for a JMAP server is known"));
-		}
-		jmap_find_finish(find, find->may_work_later ? JMAP_TRY_LATER : JMAP_NOT_FOUND, NULL);
+		jmap_find_give_up(find);
 		return;
 	}
 	find->is_second_try = false;
@@ -183,6 +198,24 @@ static bool jmap_find_follow(struct jmap_find *find, const struct fetch_result *
 	return true;
 }
 
+/* What answers at a guess may be a web site with passwords of its own: others are asked first. */
+static void jmap_find_on_refused(
+	struct jmap_find *find, enum jmap_find_outcome outcome, char *take_reason) {
+	if (find->at < find->named) {
+		jmap_find_set_reason(find, take_reason);
+		jmap_find_finish(find, outcome, NULL);
+		return;
+	}
+	jmap_find_step(find, "%s", take_reason);
+	if (find->refusal_reason) {
+		free(take_reason);
+	} else {
+		find->refusal = outcome;
+		find->refusal_reason = take_reason;
+	}
+	jmap_find_next(find);
+}
+
 static void jmap_find_judge(struct jmap_find *find, const struct fetch_result *result) {
 	CLEANUP_FREE char *error = NULL;
 	struct jmap_session *session =
@@ -194,21 +227,22 @@ static void jmap_find_judge(struct jmap_find *find, const struct fetch_result *r
 		return;
 	}
 	if (result->status == 401) {
-		jmap_find_set_reason(find, mem_printf("%s does not take the password of %s", result->url,
-									   find->user ? find->user : "this login"));
-		jmap_find_finish(find, JMAP_UNAUTHORIZED, NULL);
+		jmap_find_on_refused(find, JMAP_UNAUTHORIZED,
+			mem_printf("%s does not take the password of %s", result->url,
+				find->user ? find->user : "this login"));
 		return;
 	}
 	if (result->status == 403) {
-		jmap_find_set_reason(find, mem_printf("%s does not let %s in (status 403)", result->url,
-									   find->user ? find->user : "this login"));
-		jmap_find_finish(find, JMAP_LOCKED, NULL);
+		jmap_find_on_refused(find, JMAP_LOCKED,
+			mem_printf("%s does not let %s in (status 403)", result->url,
+				find->user ? find->user : "this login"));
 		return;
 	}
 	jmap_find_set_reason(
 		find, error ? mem_printf("%s: %s", result->url, error)
 					: mem_printf("%s answers with status %d", result->url, result->status));
-	find->may_work_later = find->may_work_later || result->status == 429 || result->status >= 500;
+	find->is_busy = find->is_busy || result->status == 429 || result->status >= 500;
+	find->may_work_later = find->may_work_later || find->is_busy;
 	find->retry_after_sec = result->retry_after_sec;
 	jmap_find_step(find, "%s", find->reason);
 	jmap_find_next(find);
@@ -265,6 +299,7 @@ struct jmap_find *jmap_find_start(
 	find->ctx = ctx;
 	if (options->url) {
 		jmap_find_add_url(find, options->url);
+		find->named = find->count;
 		jmap_find_try(find);
 		return find;
 	}

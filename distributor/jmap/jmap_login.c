@@ -262,6 +262,10 @@ void jmap_login_on_circumstances(struct jmap_login *login) {
 	login_refresh_later(login);
 }
 
+bool jmap_login_has_failed(const struct jmap_login *login) {
+	return login->failure[0] != '\0';
+}
+
 void jmap_login_on_network(struct jmap_login *login) {
 	int64_t now_ms = clock_mono_ms();
 	if (login->stream) {
@@ -626,8 +630,12 @@ static const char *login_reason(const struct jmap_login *login) {
 }
 
 static int64_t login_again_ms(const struct jmap_login *login) {
-	int64_t again_ms = alarm_left_ms(&login->again), poll_ms = alarm_left_ms(&login->poll);
-	return again_ms >= 0 ? again_ms : poll_ms;
+	const struct alarm *const next[] = {&login->again, &login->jitter, &login->poll};
+	int64_t left_ms = -1;
+	for (size_t i = 0; i < sizeof next / sizeof *next && left_ms < 0; i++) {
+		left_ms = alarm_left_ms(next[i]);
+	}
+	return left_ms;
 }
 
 void jmap_login_status(const struct jmap_login *login, struct jmap_status *out_status) {

@@ -42,6 +42,8 @@ json_t *jmap_login_print(const struct jmap_login *login);
 const char *jmap_login_name(const struct jmap_login *login);
 /* The parts' circumstances changed. */
 void jmap_login_on_circumstances(struct jmap_login *login);
+/* Is something wrong between it and its server? */
+bool jmap_login_has_failed(const struct jmap_login *login);
 /* There may be another way into the network. */
 void jmap_login_on_network(struct jmap_login *login);
 void jmap_login_on_push(struct jmap_login *login, const struct message *message);

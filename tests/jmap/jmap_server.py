@@ -78,7 +78,7 @@ class Request:
 class JmapServer:
     """Attributes are its settings; most can be changed while it runs."""
 
-    def __init__(self, directory=None, style="rfc", port=0, is_tls=True, certificate="good", push_ca=None, allow_http=True, host="localhost"):
+    def __init__(self, directory=None, style="rfc", port=0, is_tls=True, certificate="good", push_ca=None, allow_http=True, host="localhost", address="127.0.0.1"):
         self.directory = pathlib.Path(directory or tempfile.mkdtemp(prefix="jmap-"))
         self.directory.mkdir(exist_ok=True)
         self.lock = threading.RLock()
@@ -103,7 +103,7 @@ class JmapServer:
         self.event_number = 0
         self.authority = Authority(self.directory)
         self.pusher = Pusher(style, str(push_ca) if push_ca else None)
-        self.http = front.Server(("127.0.0.1", port), front.Handler)
+        self.http = front.Server((address, port), front.Handler)
         self.http.jmap = self
         self.http.context = self.authority.server_context(certificate, host) if is_tls else None
         self.port = self.http.server_address[1]
@@ -129,7 +129,7 @@ class JmapServer:
 
     def listen_again(self):
         old = self.http
-        self.http = front.Server(("127.0.0.1", self.port), front.Handler)
+        self.http = front.Server(self.http.server_address, front.Handler)
         self.http.jmap, self.http.context = self, old.context
         threading.Thread(target=self.http.serve_forever, args=(0.05,), daemon=True).start()
 

@@ -187,11 +187,11 @@ def test_faults_of_a_call(client, jmap, fault, outcome, words):
 @pytest.mark.parametrize(
     "fault, outcome",
     [
-        ({"status": 404}, "refused"),
+        ({"status": 404}, "try-later"),
         ({"status": 429, "retry_after": "7"}, "try-later"),
         ({"status": 503}, "try-later"),
-        ({"body": b"<html>"}, "refused"),
-        ({"body": b'{"capabilities":{}}'}, "refused"),
+        ({"body": b"<html>"}, "try-later"),
+        ({"body": b'{"capabilities":{}}'}, "try-later"),
         ({"huge": 2 << 20}, "try-later"),
         ({"cut": True}, "try-later"),
     ],

@@ -2,6 +2,7 @@
 """From a mail address or a URL to the session: DNS, well-known places, redirects, and clear words when there is nothing."""
 
 import http.server
+import socket
 import socketserver
 import struct
 import threading
@@ -122,7 +123,7 @@ def name_bytes(name):
 
 
 class Resolver(socketserver.BaseRequestHandler):
-    """SRV records of server.records {name: [(priority, weight, port, target)]}; *.test is loopback."""
+    """SRV records of server.records {name: [(priority, weight, port, target)]}; *.test is loopback, or server.addresses say."""
 
     def handle(self):
         query, sock = self.request
@@ -140,7 +141,7 @@ class Resolver(socketserver.BaseRequestHandler):
             for priority, weight, port, target in self.server.records.get(name, ()):
                 answers.append(struct.pack(">HHH", priority, weight, port) + name_bytes(target))
         elif kind == 1 and name.endswith("test"):
-            answers.append(bytes([127, 0, 0, 1]))
+            answers.append(socket.inet_aton(self.server.addresses.get(name, "127.0.0.1")))
         code = 0 if answers or kind == 28 else 3
         head = query[:2] + struct.pack(">HHHHH", 0x8180 | code, 1, len(answers), 0, 0)
         records = b"".join(struct.pack(">HHHIH", 0xC00C, kind, 1, 60, len(a)) + a for a in answers)
@@ -154,7 +155,7 @@ class World:
         self.namespace = Namespace()
         with Inside(self.namespace):
             self.dns = socketserver.ThreadingUDPServer(("127.0.0.1", 53), Resolver)
-            self.dns.records, self.dns.asked, self.dns.raw = {}, [], None
+            self.dns.records, self.dns.addresses, self.dns.asked, self.dns.raw = {}, {}, [], None
             threading.Thread(target=self.dns.serve_forever, args=(0.05,), daemon=True).start()
         script = ""
         for name, text in (("resolv.conf", "nameserver 127.0.0.1\n"), ("hosts", "127.0.0.1 localhost\n"), ("nsswitch.conf", "hosts: files dns\n")):
@@ -195,9 +196,10 @@ def test_srv_answers_that_lie(world, raw):
     assert not world.driver.wait(world.driver.start("srv", name="_jmap._tcp.example.test"), timeout=90)["found"]
 
 
-def serve(world, start_jmap, host, port=443):
+def serve(world, start_jmap, host, port=443, address="127.0.0.1"):
+    world.dns.addresses[host] = address
     with Inside(world.namespace):
-        jmap = start_jmap(host=host, port=port)
+        jmap = start_jmap(host=host, port=port, address=address)
     jmap.login("ann@example.test")
     return jmap
 
@@ -222,6 +224,51 @@ def test_an_address_by_its_domain(world, start_jmap, host):
     answer, steps = find_address(world, jmap)
     assert answer["outcome"] == "found" and answer["session"]["url"] == jmap.session_url, answer
     assert "DNS has no _jmap._tcp.example.test" in steps[0]
+
+
+@pytest.fixture
+def refusing(world, start_jmap):
+    """What answers at example.test takes no password of ours; its authority's file may be written to."""
+    jmap = serve(world, start_jmap, "example.test")
+    jmap.logins.clear()
+    return jmap
+
+
+def trust(jmap, other):
+    jmap.ca_file.write_text(jmap.ca_file.read_text() + other.ca_file.read_text())
+
+
+@pytest.mark.parametrize("host", ["jmap.example.test", "mail.example.test"])
+def test_a_guess_that_refuses_us(world, start_jmap, refusing, host):
+    """A web site with passwords of its own says nothing about the mail server."""
+    jmap = serve(world, start_jmap, host, address="127.0.0.2")
+    trust(refusing, jmap)
+    answer, steps = find_address(world, refusing)
+    assert answer["outcome"] == "found" and answer["session"]["url"] == jmap.session_url, answer
+    assert any("example.test/jmap/session does not take the password" in step for step in steps)
+    jmap.logins["ann@example.test"].is_locked = True
+    answer, _ = find_address(world, refusing)
+    assert answer["outcome"] == "unauthorized" and answer["reason"].startswith("https://example.test/"), answer
+    jmap.faults.add("session", status=503, retry_after="9")
+    answer, _ = find_address(world, refusing)
+    assert answer["outcome"] == "try-later" and "503" in answer["reason"], answer
+
+
+def test_nobody_but_a_guess_that_refuses_us(world, refusing):
+    answer, _ = find_address(world, refusing)
+    assert answer["outcome"] == "unauthorized" and "does not take the password" in answer["reason"], answer
+
+
+def test_a_named_place_that_refuses_us(world, start_jmap, refusing):
+    """DNS knows: nobody else gets the password."""
+    jmap = serve(world, start_jmap, "mail.example.test", address="127.0.0.2")
+    trust(refusing, jmap)
+    world.dns.records["_jmap._tcp.example.test"] = [(1, 1, 443, "example.test")]
+    answer, _ = find_address(world, refusing)
+    assert answer["outcome"] == "unauthorized" and jmap.requests == []
+    world.dns.records.clear()
+    answer, _ = find_address(world, refusing, url="https://example.test/")
+    assert answer["outcome"] == "unauthorized" and jmap.requests == []
 
 
 def test_an_address_without_a_server(world, jmap):

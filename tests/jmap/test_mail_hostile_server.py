@@ -160,6 +160,24 @@ def test_session_that_changes(started):
     assert len([r for r in jmap.requests if r.path == jmap.session_path]) <= 5
 
 
+def test_login_page_of_a_network(start_person):
+    """Nothing is what it seems, then it is: with the relay the mail is back, whenever its next attempt would have been."""
+    person = start_person(has_clock=True)
+    jmap = person.server()
+    person.login()
+    jmap.faults.add("session", body=b"<html>log in</html>", times=-1)
+    person.relay.stop()
+    person.start(is_verified=False)
+    person.wait_reason("no JMAP session")
+    person.pass_time(lambda: person.status()["again_ms"] > 90 * 1000, 3600, "patience", step=20)
+    assert person.status()["again_ms"] <= 300 * 1000 and person.trouble() == []
+    jmap.faults.clear()
+    person.relay.start()
+    person.tool("reconnect")
+    person.wait_verified()
+    person.assert_once()
+
+
 @pytest.mark.parametrize("text", [b"{}", b"[]", b"null", b'{"capabilities":{}}', b"<html>", b"{" * 50000])
 def test_session_that_is_none(person, text):
     """From the start: the reason names it, and it is asked for again."""
