@@ -169,6 +169,7 @@ static bool server_make_devices(struct server *server) {
 		.hello_rate = (uint32_t)config->hello_rate,
 		.window = 32,
 		.window_sec = 60,
+		.queue_messages = (uint32_t)config->queue_messages,
 		.send_limit_bytes = 256 << 10,
 		.slow_sec = 60,
 		.tcp_user_timeout_ms = 60000,

@@ -200,6 +200,7 @@ static void device_check_queue(struct device *device, uint32_t now_sec) {
 	uint32_t window_sec = (uint32_t)options->window_sec;
 	if (device->window.in_flight > 0 && now_sec > window_sec) {
 		(void)window_expire(&device->window, now_sec - window_sec);
+		window_trim(&device->window, options->queue_messages + options->window);
 	}
 	if (device->retry_sec && now_sec >= device->retry_sec) {
 		device->retry_sec = 0;

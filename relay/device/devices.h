@@ -33,6 +33,7 @@ struct devices_options {
 	double hello_sec; /* 30 */
 	uint32_t hello_rate; /* hello answers a second; more wait in a queue */
 	uint32_t window; /* 32 unacknowledged messages */
+	uint32_t queue_messages; /* the store's limit for a device */
 	double window_sec; /* 60: then one frees its place, but stays queued */
 	size_t send_limit_bytes; /* unsent bytes after which a reader counts as slow: 256 KiB */
 	double slow_sec; /* and for how long it may stay so: 60 */

@@ -96,11 +96,11 @@ static void window_remove(struct window *window, struct window_entry *entry) {
 	window_release_memory(window);
 }
 
-/* True when any was there. */
-static bool window_remove_all(struct window *window, enum window_entry_state state) {
+/* Of one state, the first max. True when any was there. */
+static bool window_remove_some(struct window *window, enum window_entry_state state, uint32_t max) {
 	uint32_t kept = 0, before = window->count;
 	for (uint32_t i = 0; i < before; i++) {
-		if (window->entries[i].state != state) {
+		if (window->entries[i].state != state || i - kept == max) {
 			window->entries[kept++] = window->entries[i];
 		}
 	}
@@ -124,7 +124,7 @@ void window_hold(struct window *window, struct message_id id) {
 }
 
 bool window_release_held(struct window *window) {
-	return window->held > 0 && window_remove_all(window, WINDOW_HELD);
+	return window->held > 0 && window_remove_some(window, WINDOW_HELD, UINT32_MAX);
 }
 
 bool window_knows(const struct window *window, struct message_id id) {
@@ -154,7 +154,7 @@ bool window_ack(struct window *window, struct message_id id, struct channel_id c
 
 void window_settle(struct window *window) {
 	if (window->count > 0) {
-		(void)window_remove_all(window, WINDOW_ACKED);
+		(void)window_remove_some(window, WINDOW_ACKED, UINT32_MAX);
 	}
 }
 
@@ -168,6 +168,12 @@ bool window_expire(struct window *window, uint32_t then_sec) {
 		}
 	}
 	return freed;
+}
+
+void window_trim(struct window *window, uint32_t max) {
+	if (window->count > max) {
+		(void)window_remove_some(window, WINDOW_OVERDUE, window->count - max);
+	}
 }
 
 uint32_t window_oldest_sec(const struct window *window) {

@@ -38,6 +38,9 @@ bool window_ack(struct window *window, struct message_id id, struct channel_id c
 void window_settle(struct window *window);
 /* Frees the places of those sent at or before then_sec. True when a place became free. */
 bool window_expire(struct window *window, uint32_t then_sec);
+/* Forgets so many of those that freed their place, the oldest first, that at most max are known;
+ * all others stay. Beyond what a queue holds the store has dropped them. */
+void window_trim(struct window *window, uint32_t max);
 /* When the oldest that occupies a place was sent; only while in_flight > 0. */
 uint32_t window_oldest_sec(const struct window *window);
 /* Copies up to max ids of unacknowledged messages that were sent here; returns their number. */

@@ -92,6 +92,31 @@ static void frees_places_of_the_overdue_but_knows_them(void **state) {
 	window_finish(&window);
 }
 
+static void forgets_the_oldest_overdue_beyond_a_number(void **state) {
+	(void)state;
+	struct window window = {0};
+	window_hold(&window, id(1));
+	add_range(&window, 2, 2, 20);
+	add_range(&window, 3, 10, 10);
+	assert_true(window_expire(&window, 10));
+	window_trim(&window, 10);
+	assert_true(window_knows(&window, id(3)));
+	window_trim(&window, 6);
+	for (uint64_t n = 1; n <= 10; n++) {
+		assert_int_equal(window_knows(&window, id(n)), n <= 2 || n >= 7);
+	}
+	window_trim(&window, 0); /* what is in flight or held stays */
+	assert_int_equal(window.count, 2);
+	assert_int_equal(window.in_flight, 1);
+	assert_int_equal(window.held, 1);
+	add_range(&window, 20, 5000, 30);
+	assert_true(window_expire(&window, 30));
+	window_trim(&window, 1000);
+	assert_int_equal(window.count, 1000);
+	assert_true(window_knows(&window, id(5000)));
+	window_finish(&window);
+}
+
 /* A fetch under way may have read what was acknowledged meanwhile. */
 static void keeps_the_acknowledged_during_a_fetch(void **state) {
 	(void)state;
@@ -134,6 +159,7 @@ int main(void) {
 		cmocka_unit_test(takes_ids_in_any_order),
 		cmocka_unit_test(ignores_an_ack_for_another_channel),
 		cmocka_unit_test(frees_places_of_the_overdue_but_knows_them),
+		cmocka_unit_test(forgets_the_oldest_overdue_beyond_a_number),
 		cmocka_unit_test(keeps_the_acknowledged_during_a_fetch),
 		cmocka_unit_test(holds_what_another_socket_has),
 	};
