@@ -8,5 +8,4 @@ cd "$(dirname "$0")/.."
 ./deploy/install-packages.sh test
 cmake --preset dev
 cmake --build --preset dev
-# They wait more than they compute.
-exec ctest --preset dev -j "$((2 * $(nproc)))" --no-tests=error "$@"
+exec ctest --preset dev -j "$(nproc)" --no-tests=error "$@"
