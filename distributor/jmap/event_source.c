@@ -32,6 +32,7 @@ struct event_source {
 	struct retry retry;
 	int64_t opened_mono_ms, ping_ms;
 	bool is_open, is_stopped; /* the server wants none */
+	bool is_new; /* the first attempt is about to be made */
 	bool is_overfull, is_no_stream; /* why we ended it */
 };
 
@@ -264,6 +265,7 @@ static void event_source_connect(struct event_source *source) {
 		.max_bytes = 65536, /* of a refusal */
 	};
 	alarm_stop(&source->again);
+	source->is_new = false;
 	if (!session || !jmap_client_fill(source->options.client, &options)) {
 		event_source_wait(source, RETRY_UNREACHABLE, 0, "not logged in at the mail server");
 		return;
@@ -288,6 +290,7 @@ static void event_source_on_again(struct alarm *alarm, void *ctx) {
 struct event_source *event_source_create(const struct event_source_options *options) {
 	struct event_source *source = mem_zalloc(sizeof *source);
 	source->options = *options;
+	source->is_new = true;
 	source->parser = event_parser_create(event_source_on_event, source);
 	alarm_init(&source->again, options->alarms, event_source_on_again, source);
 	alarm_init(&source->silence, options->alarms, event_source_on_silence, source);
@@ -333,5 +336,5 @@ bool event_source_has_moved(const struct event_source *source) {
 }
 
 int64_t event_source_again_ms(const struct event_source *source) {
-	return source ? alarm_left_ms(&source->again) : -1;
+	return source && !source->is_new ? alarm_left_ms(&source->again) : -1;
 }

@@ -38,7 +38,7 @@ void event_source_hint(struct event_source *source);
 bool event_source_is_open(const struct event_source *source);
 /* Does the session name another place than the one it was last sought at? */
 bool event_source_has_moved(const struct event_source *source);
-/* Until the next attempt; -1: none is planned. */
+/* Until the next attempt after one that failed; -1: none is planned. */
 int64_t event_source_again_ms(const struct event_source *source);
 
 /* Pure: the session's eventSourceUrl with its variables filled in (RFC 6570 level 1), fresh.
