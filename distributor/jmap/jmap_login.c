@@ -281,18 +281,46 @@ void jmap_login_on_network(struct jmap_login *login) {
 	jmap_login_resync(login, "network");
 }
 
-/* It may have been one of the server's, or of anybody who knows the URL. */
-static void login_on_unreadable(struct jmap_login *login, const char *reason) {
+/* It may have been one of the server's, or of anybody who knows the URL: a look, but not more than
+ * one in a while; the last one comes after all of them. */
+static void login_on_doubtful(struct jmap_login *login, const char *reason) {
 	int64_t now_ms = clock_mono_ms();
+	int64_t left_ms = login->unreadable_mono_ms > 0
+						  ? login->unreadable_mono_ms + JMAP_UNREADABLE_MIN_MS - now_ms
+						  : 0;
 	if (log_limit_pass(&login->unreadable, (double)now_ms / 1000)) {
 		log_warn("push of a mail server cannot be read login=%s reason=\"%s\"", login->config->name,
 			reason);
 	}
-	push_subscription_on_push(login->push, false);
-	if (login->unreadable_mono_ms == 0 ||
-		now_ms - login->unreadable_mono_ms >= JMAP_UNREADABLE_MIN_MS) {
+	if (left_ms <= 0) {
 		login->unreadable_mono_ms = now_ms;
 		login_want_all(login, "push");
+	} else if (!alarm_is_set(&login->doubt)) {
+		alarm_set(&login->doubt, left_ms, ALARM_SLACK_DEADLINE_MS);
+	}
+}
+
+static void login_on_doubt(struct alarm *alarm, void *ctx) {
+	(void)alarm;
+	struct jmap_login *login = ctx;
+	login->unreadable_mono_ms = clock_mono_ms();
+	login_want_all(login, "push");
+}
+
+/* Without encryption nothing is known of the sender (RFC 8620 8.7). */
+static void login_on_state_change(struct jmap_login *login, const struct push_object *object) {
+	if (object->was_encrypted || push_subscription_has_no_keys(login->push)) {
+		push_subscription_on_push(login->push, true);
+		login_on_changed(login, object->changed, "push", object->was_encrypted);
+	} else {
+		login_on_doubtful(login, "not encrypted, although the server has our keys");
+	}
+}
+
+static void login_on_alert(struct jmap_login *login, const struct push_object *object) {
+	if (object->was_encrypted || push_subscription_has_no_keys(login->push)) {
+		push_subscription_on_push(login->push, true);
+		login_run_for_alert(login, object->account_id);
 	}
 }
 
@@ -306,8 +334,10 @@ void jmap_login_on_push(struct jmap_login *login, const struct message *message)
 	login_save_later(login);
 	switch (object.kind) {
 	case PUSH_OBJECT_STATE_CHANGE:
-		push_subscription_on_push(login->push, true);
-		login_on_changed(login, object.changed, "push", object.was_encrypted);
+		login_on_state_change(login, &object);
+		break;
+	case PUSH_OBJECT_ALERT:
+		login_on_alert(login, &object);
 		break;
 	case PUSH_OBJECT_VERIFICATION:
 		push_subscription_on_push(login->push, true);
@@ -315,7 +345,8 @@ void jmap_login_on_push(struct jmap_login *login, const struct message *message)
 			login->push, object.subscription_id, object.code, object.was_encrypted);
 		break;
 	case PUSH_OBJECT_UNREADABLE:
-		login_on_unreadable(login, object.reason);
+		push_subscription_on_push(login->push, false);
+		login_on_doubtful(login, object.reason);
 		break;
 	case PUSH_OBJECT_UNKNOWN:
 	case PUSH_OBJECT_KIND_COUNT:
@@ -360,6 +391,7 @@ void jmap_login_pause(struct jmap_login *login, bool is_paused, disk_done_fn *do
 	if (is_paused) {
 		alarm_stop(&login->again);
 		alarm_stop(&login->jitter);
+		alarm_stop(&login->doubt);
 		login->is_told = false;
 	} else {
 		jmap_login_resync(login, "asked");
@@ -477,6 +509,7 @@ static void login_stop(struct jmap_login *login) {
 	}
 	alarm_stop(&login->refresh);
 	alarm_stop(&login->poll);
+	alarm_stop(&login->doubt);
 	login_end_test(login, false, "the login has ended");
 }
 
@@ -582,6 +615,7 @@ struct jmap_login *jmap_login_create(
 	list_init(&login->accounts);
 	alarm_init(&login->refresh, parts->options.alarms, login_on_refresh, login);
 	alarm_init(&login->poll, parts->options.alarms, login_on_poll, login);
+	alarm_init(&login->doubt, parts->options.alarms, login_on_doubt, login);
 	alarm_init(&login->test, parts->options.alarms, login_on_test_over, login);
 	alarm_init(&login->end, parts->options.alarms, login_on_end, login);
 	json_t *read = saved ? NULL : login_file_read(login);

@@ -127,7 +127,9 @@ void login_accounts_update(struct jmap_login *login, const struct jmap_session *
 		if (!login_account_find(login, described->id)) {
 			login_account_add(login, described);
 		}
-		login_account_find(login, described->id)->is_read_only = described->is_read_only;
+		account = login_account_find(login, described->id);
+		account->is_read_only = described->is_read_only;
+		account->wants_sync = account->wants_sync || account->is_refused;
 	}
 	login->has_accounts = true;
 	json_decref(login->saved_accounts);

@@ -31,6 +31,7 @@ struct login_account {
 	json_t *states; /* {type: state}: what was acted on */
 	json_t *pending; /* {type: state}: news, to be acted on */
 	bool wants_sync, has_failed, is_read_only;
+	bool is_refused; /* others go on without it; see login_on_synced() */
 	bool is_first; /* its mail was never looked at, as far as anybody can have known */
 	char why[LOGIN_WHY_MAX]; /* of the present run */
 	uint32_t unread;
@@ -82,6 +83,7 @@ struct jmap_login {
 	int64_t network_mono_ms; /* the last look because of the network; 0: none */
 	struct log_limit unreadable;
 	int64_t unreadable_mono_ms; /* the last look because of such a push; 0: none */
+	struct alarm doubt; /* the next one */
 
 	jmap_tested_fn *tested; /* NULL: no test is under way */
 	void *tested_ctx;
@@ -109,6 +111,8 @@ void login_want(struct jmap_login *login, const char *why);
 void login_want_all(struct jmap_login *login, const char *why);
 void login_on_changed(
 	struct jmap_login *login, const json_t *changed, const char *why, bool is_trusted);
+/* A CalendarAlert: its command, at once, when it is wanted. */
+void login_run_for_alert(struct jmap_login *login, const char *account_id);
 /* Acts on what is wanted; the session first. */
 void login_act(struct jmap_login *login);
 void login_look_init(struct jmap_login *login);

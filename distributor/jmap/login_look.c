@@ -202,8 +202,50 @@ static bool login_is_running(const struct jmap_login *login) {
 	return false;
 }
 
+/* When all have been looked at. */
+static void login_end_round(struct jmap_login *login) {
+	if (!login_is_running(login)) {
+		login_went_well(login);
+		login_run_left(login);
+	}
+	login_refresh_later(login);
+}
+
+/* The login's own account counts always; of others at least one must be there. */
+static bool login_can_do_without(const struct login_account *account) {
+	const struct jmap_session *session = jmap_client_session(account->login->client);
+	const struct login_account *other;
+	if (!session || !session->primary_mail || strcmp(session->primary_mail, account->id) == 0) {
+		return false;
+	}
+	LIST_FOREACH (other, &account->login->accounts, link) {
+		if (other != account && other->sync && !other->is_refused) {
+			return true;
+		}
+	}
+	return false;
+}
+
+/* Shared once, and not ours any more, or without mail: asked again when all are looked at. */
+static void login_on_refused(struct login_account *account, const char *reason) {
+	struct jmap_login *login = account->login;
+	if (!account->is_refused) {
+		log_warn("an account cannot be looked at, the others are login=%s account=%s reason=\"%s\"",
+			login->config->name, account->id, reason);
+	}
+	account->is_refused = true;
+	account->wants_sync = account->has_failed = false;
+	account->unread = 0;
+	login_end_round(login);
+}
+
 void login_on_synced(struct login_account *account, const struct mail_sync_result *result) {
 	struct jmap_login *login = account->login;
+	if (result->is_refused && login_can_do_without(account)) {
+		login_on_refused(account, result->reason);
+		return;
+	}
+	account->is_refused = false;
 	account->has_failed = result->outcome != JMAP_CALL_OK;
 	if (account->has_failed) {
 		account->wants_sync = true;
@@ -231,11 +273,7 @@ void login_on_synced(struct login_account *account, const struct mail_sync_resul
 	if (login->config->notify && result->count + result->more > 0) {
 		mail_notice_show(login->notice, account->id, result);
 	}
-	if (!login_is_running(login)) {
-		login_went_well(login);
-		login_run_left(login);
-	}
-	login_refresh_later(login);
+	login_end_round(login);
 }
 
 /* ---- other types ---- */
@@ -471,6 +509,17 @@ void login_on_changed(
 	}
 	if (is_news) {
 		login_want(login, why);
+	}
+}
+
+void login_run_for_alert(struct jmap_login *login, const char *account_id) {
+	static const char type[] = "CalendarAlert";
+	bool is_known = list_is_empty(&login->accounts) ? !login->config->accounts
+													: login_account_find(login, account_id) != NULL;
+	if (is_known && login_wants_type(login, type)) {
+		login_note(login, JMAP_KIND_CALENDAR,
+			&(struct change){.reason = "push", .account_id = account_id, .type = type});
+		change_command_run(login->commands[JMAP_KIND_CALENDAR]);
 	}
 }
 

@@ -98,13 +98,10 @@ static void sync_ask(struct mail_sync *sync) {
 	jmap_client_send(sync->options.client, call, sync_on_answered, sync);
 }
 
-static void sync_fail(struct mail_sync *sync, enum jmap_call_outcome outcome, const char *reason,
-	int64_t retry_after_sec) {
+static void sync_fail(struct mail_sync *sync, const struct mail_sync_result *failed) {
 	static const char *const none[] = {NULL};
-	const struct mail_sync_result result = {.outcome = outcome,
-		.reason = reason,
-		.retry_after_sec = retry_after_sec,
-		.mailboxes = none};
+	struct mail_sync_result result = *failed;
+	result.mailboxes = none;
 	sync_run_clear(&sync->run);
 	sync->is_running = sync->is_wanted = false;
 	sync->options.done(&result, sync->options.ctx);
@@ -146,14 +143,21 @@ static void sync_on_answered(const struct jmap_call_result *result, void *ctx) {
 			sync_ask(sync);
 		}
 	} else if (result->outcome != JMAP_CALL_OK) {
-		sync_fail(sync, result->outcome, result->reason, result->retry_after_sec);
+		sync_fail(sync, &(struct mail_sync_result){.outcome = result->outcome,
+							.reason = result->reason,
+							.retry_after_sec = result->retry_after_sec});
 	} else if (!sync_read(sync, result, &trouble)) {
-		sync_fail(sync, trouble.outcome, trouble.reason, -1);
+		sync_fail(sync, &(struct mail_sync_result){.outcome = trouble.outcome,
+							.reason = trouble.reason,
+							.is_refused = trouble.outcome == JMAP_CALL_REFUSED,
+							.retry_after_sec = -1});
 		free(trouble.reason);
 	} else if (sync_knows_all(sync)) {
 		sync_finish(sync);
 	} else if (sync->run.requests >= SYNC_REQUESTS_MAX) {
-		sync_fail(sync, JMAP_CALL_TRY_LATER, "the mail server's answers do not come to an end", -1);
+		sync_fail(sync, &(struct mail_sync_result){.outcome = JMAP_CALL_TRY_LATER,
+							.reason = "the mail server's answers do not come to an end",
+							.retry_after_sec = -1});
 	} else {
 		sync_ask(sync);
 	}

@@ -25,6 +25,7 @@ struct mail {
 struct mail_sync_result {
 	enum jmap_call_outcome outcome;
 	const char *reason; /* a sentence, when not OK */
+	bool is_refused; /* REFUSED by a method, so it may be of this account alone */
 	int64_t retry_after_sec; /* -1: not said */
 	bool has_changed; /* the account is at another state than at the last run */
 	const struct mail *mails; /* oldest first; valid during the callback */

@@ -50,6 +50,7 @@ struct push_subscription {
 	bool is_begun, may_ask, is_relay_up;
 	bool is_calling, is_creating, is_unsupported, is_refused;
 	bool wants_look, wants_other, wants_types;
+	int64_t unextended_ms; /* `expires` before a renewal whose answer does not name it; 0: none */
 	bool has_made_room; /* and was refused all the same */
 	bool has_plain_code; /* a verification came that was not encrypted */
 	struct alarm again; /* set: nothing is asked before */

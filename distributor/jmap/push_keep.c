@@ -69,6 +69,20 @@ static void push_drop_missing(
 	}
 }
 
+/* The server keeps to its time: another one, which has all of it. */
+static void push_replace_soon(struct push_subscription *push) {
+	push->wants_other = true;
+	int64_t left_ms = push->current.expires_ms - clock_wall_ms();
+	push->current.renew_ms =
+		clock_wall_ms() + (left_ms > PUSH_REPLACE_MIN_MS ? left_ms / 2 : PUSH_REPLACE_MIN_MS);
+}
+
+static void push_judge_renewal(struct push_subscription *push, int64_t before_ms) {
+	if (push->current.expires_ms > 0 && push->current.expires_ms <= before_ms) {
+		push_replace_soon(push);
+	}
+}
+
 static void push_on_looked(const struct jmap_call_result *result, void *ctx) {
 	struct push_subscription *push = ctx;
 	struct push_listed listed[PUSH_SET_LISTED_MAX];
@@ -96,6 +110,8 @@ static void push_on_looked(const struct jmap_call_result *result, void *ctx) {
 	if (count < PUSH_SET_LISTED_MAX) { /* else ours may be behind the end */
 		push_drop_missing(push, listed, count);
 	}
+	push_judge_renewal(push, push->unextended_ms);
+	push->unextended_ms = 0;
 	push_go_on(push);
 }
 
@@ -122,14 +138,6 @@ static void push_extend(struct push_subscription *push) {
 		push_update_arguments(push->current.id, "expires", json_string(date)), push_on_extended);
 }
 
-/* The server keeps to its time: another one, which has all of it. */
-static void push_replace_soon(struct push_subscription *push) {
-	push->wants_other = true;
-	int64_t left_ms = push->current.expires_ms - clock_wall_ms();
-	push->current.renew_ms =
-		clock_wall_ms() + (left_ms > PUSH_REPLACE_MIN_MS ? left_ms / 2 : PUSH_REPLACE_MIN_MS);
-}
-
 static void push_on_extended(const struct jmap_call_result *result, void *ctx) {
 	struct push_subscription *push = ctx;
 	struct push_set_result extended;
@@ -142,8 +150,10 @@ static void push_on_extended(const struct jmap_call_result *result, void *ctx) {
 	if (extended.outcome == PUSH_SET_DONE) {
 		int64_t wanted_ms = push_wanted_expires_ms();
 		push_sub_set_life(&push->current, extended.has_expires ? extended.expires_ms : wanted_ms);
-		if (push->current.expires_ms > 0 && push->current.expires_ms <= before_ms) {
-			push_replace_soon(push);
+		push_judge_renewal(push, before_ms);
+		if (!extended.has_expires) { /* "as you wished"; Stalwart says so of a time that it cuts */
+			push->wants_look = true;
+			push->unextended_ms = before_ms;
 		}
 	} else if (extended.outcome == PUSH_SET_NOT_FOUND) {
 		log_warn("the mail server has forgotten our push subscription, making another login=%s",

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* From a push's bytes to a StateChange or a PushVerification. */
+/* From a push's bytes to a StateChange, a PushVerification or a CalendarAlert. */
 #include "distributor/jmap/push_object.h"
 #include "common/cleanup.h"
 #include "common/json.h"
@@ -69,6 +69,18 @@ static void push_object_take_verification(struct push_object *object, const json
 	object->code = mem_strndup(code.data, code.len);
 }
 
+/* Which event it is, the command finds out. */
+static void push_object_take_alert(struct push_object *object, const json_t *json) {
+	struct slice account;
+	if (json_get_string(json, "accountId", &account) != JSON_PRESENT ||
+		!push_object_is_text(account, PUSH_OBJECT_ID_MAX)) {
+		push_object_refuse(object, "a CalendarAlert of no account");
+		return;
+	}
+	object->kind = PUSH_OBJECT_ALERT;
+	object->account_id = mem_strndup(account.data, account.len);
+}
+
 void push_object_parse(struct slice text, struct push_object *out_object) {
 	struct slice type;
 	*out_object = (struct push_object){.kind = PUSH_OBJECT_UNKNOWN, .reason = ""};
@@ -80,6 +92,8 @@ void push_object_parse(struct slice text, struct push_object *out_object) {
 		push_object_take_changes(out_object, json);
 	} else if (slice_equals(type, "PushVerification")) {
 		push_object_take_verification(out_object, json);
+	} else if (slice_equals(type, "CalendarAlert")) {
+		push_object_take_alert(out_object, json);
 	}
 	json_decref(json);
 }
@@ -127,5 +141,6 @@ void push_object_finish(struct push_object *object) {
 	json_decref(object->changed);
 	free(object->subscription_id);
 	free(object->code);
+	free(object->account_id);
 	*object = (struct push_object){.reason = ""};
 }

@@ -13,6 +13,7 @@ enum push_object_kind {
 	PUSH_OBJECT_UNKNOWN, /* a JSON object of another @type: to be ignored (RFC 8620 7.1) */
 	PUSH_OBJECT_STATE_CHANGE,
 	PUSH_OBJECT_VERIFICATION,
+	PUSH_OBJECT_ALERT, /* CalendarAlert of JMAP for Calendars */
 	PUSH_OBJECT_KIND_COUNT
 };
 enum {
@@ -28,6 +29,7 @@ struct push_object {
 	const char *reason; /* static; "" when readable */
 	json_t *changed; /* STATE_CHANGE: {account id: {type: state}}, checked for shape and size */
 	char *subscription_id, *code; /* VERIFICATION */
+	char *account_id; /* ALERT */
 	/* With keys of ours. Whoever knows the push URL can send what is not: it may be a reason to ask
 	 * the server, and no more (RFC 8620 8.7). */
 	bool was_encrypted;

@@ -27,6 +27,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
 	assert((object.kind == PUSH_OBJECT_UNREADABLE) == (object.reason[0] != '\0'));
 	assert((object.kind == PUSH_OBJECT_STATE_CHANGE) == (object.changed != NULL));
 	assert((object.kind == PUSH_OBJECT_VERIFICATION) == (object.code && object.subscription_id));
+	assert((object.kind == PUSH_OBJECT_ALERT) == (object.account_id != NULL));
 	check_changes(object.changed);
 	push_object_finish(&object);
 	return 0;

@@ -375,6 +375,10 @@ void push_subscription_on_verification(struct push_subscription *push, const cha
 	push_changed(push);
 }
 
+bool push_subscription_has_no_keys(const struct push_subscription *push) {
+	return push->form == PUSH_KEYS_NONE;
+}
+
 void push_subscription_on_push(struct push_subscription *push, bool is_readable) {
 	int64_t now_ms = clock_mono_ms();
 	if (is_readable) {

@@ -80,6 +80,8 @@ void push_subscription_on_dismissed(struct push_subscription *push);
  * that was not encrypted is not trusted, unless the server would have no keys. */
 void push_subscription_on_verification(struct push_subscription *push, const char *subscription_id,
 	const char *code, bool was_encrypted);
+/* The server takes none of ours, so all it pushes is unencrypted. */
+bool push_subscription_has_no_keys(const struct push_subscription *push);
 /* A push came that we could read, or not: several in a row that we cannot, and it is made anew. */
 void push_subscription_on_push(struct push_subscription *push, bool is_readable);
 /* Makes the server verify anew (another subscription, then the old one goes): `bellwire jmap

@@ -118,10 +118,12 @@ bool type_states_ask(
 	}
 	qsort(states->asked, states->count, sizeof *states->asked, type_states_compare);
 	states->is_asking = states->count > 0;
-	if (states->is_asking) {
-		type_states_next(states);
+	if (!states->is_asking) {
+		type_states_clear(states);
+		return false;
 	}
-	return states->is_asking;
+	type_states_next(states);
+	return true;
 }
 
 /* As many of one capability as the server takes at a time. */

@@ -135,3 +135,23 @@ def test_a_server_that_refuses_a_type(person):
     jmap.change_session()
     person.relay.restart()
     person.wait(lambda: jmap.verified()[0].types == ["EmailDelivery", "Calendar"], 20, "another session, another try")
+
+
+def test_an_alert_of_the_calendar(person):
+    """It has no state that could be asked for; what was pushed is all there is."""
+    (jmap,), (login,) = person.servers, person.logins
+    login.keys.update(types="EmailDelivery CalendarAlert", on_calendar=person.recorder("other-runs"))
+    person.start()
+    (subscription,) = jmap.verified()
+    alert = {"@type": "CalendarAlert", "accountId": "a1", "calendarEventId": "e", "uid": "u", "recurrenceId": None, "alertId": "l"}
+    jmap.pusher.with_plain_bodies = True  # by anybody who knows the URL
+    jmap.pusher.post(subscription.id, {**alert, "accountId": "a1"})
+    jmap.pusher.with_plain_bodies = False
+    jmap.pusher.post_later(subscription.id, {**alert, "accountId": "a of somebody"})
+    jmap.pusher.post_later(subscription.id, alert)
+    (run,) = person.records("other-runs", 1)
+    assert run["reason"] == "push" and run["types"] == "CalendarAlert" and run["accounts"] == "a1", run
+    jmap.deliver(ann(person), "a mail")
+    login.runs(1)
+    jmap.pusher.post_later(subscription.id, alert)  # the next one is as good as the first
+    assert len(person.records("other-runs", 2)) == 2

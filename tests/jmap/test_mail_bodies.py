@@ -2,6 +2,7 @@
 """What comes as a push: in any order and number, unreadable, unencrypted, of unknown kinds; each mail is shown once."""
 
 import json
+import time
 
 import pytest
 from harness.relay import path_of
@@ -95,6 +96,47 @@ def test_bodies_without_encryption(started):
     started.assert_once("in the open", "encrypted again")
     sets = [r for r in jmap.asked("PushSubscription/set") if "forged" in json.dumps(r.body)]
     assert sets == []
+
+
+def test_flood_without_encryption(start_person):
+    """Whoever knows the push URL cannot make us ask all the time: one look a minute, the last after all of them."""
+    person = start_person(has_clock=True)
+    jmap = person.server()
+    person.login()
+    person.start()
+    (subscription,) = jmap.verified()
+    since, sets = time.monotonic(), len(jmap.asked("PushSubscription/set"))
+    jmap.pusher.with_plain_bodies = True
+    for number in range(50):
+        jmap.pusher.post(subscription.id, {"@type": "StateChange", "changed": {"a1": {"EmailDelivery": f"forged{number}"}}})
+    jmap.deliver(ann(person), "at the end", is_quiet=True)
+    person.wait(lambda: person.relay.metrics()["bellwire_messages_queued"] == 0, 60, "all taken")
+    assert len(jmap.asked("Email/changes", since)) <= 1
+    person.pass_time(lambda: person.desktop.about("at the end"), 75, "a look", step=15)
+    assert len(jmap.asked("Email/changes", since)) <= 2
+    assert len(jmap.asked("PushSubscription/set")) == sets and jmap.verified() == [subscription]
+    assert "not encrypted" in person.daemon.process.log()
+    jmap.pusher.with_plain_bodies = False
+    person.assert_once("at the end")
+
+
+def test_server_that_takes_no_keys(person):
+    """Then all is unencrypted, and each push counts."""
+    (jmap,) = person.servers
+
+    def refuse_keys(arguments, answer):
+        for key, wish in (arguments.get("create") or {}).items():
+            if wish["keys"]:
+                jmap.pusher.subscriptions.pop((answer["created"] or {}).get(key, {}).get("id"), None)
+                answer = {**answer, "created": None, "notCreated": {key: {"type": "invalidProperties", "properties": ["keys"]}}}
+        return answer
+
+    jmap.twists["PushSubscription/set"] = refuse_keys
+    person.start()
+    for number in range(3):
+        jmap.deliver(ann(person), f"plain {number}.")
+        person.wait_mail(f"plain {number}.")
+    person.assert_once("plain 0.", "plain 1.", "plain 2.")
 
 
 def test_server_that_ignores_keys(person):

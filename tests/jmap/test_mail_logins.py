@@ -1,6 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Several logins, the accounts and mailboxes of one, and which of their mail is shown."""
 
+import time
+
+import methods
 import pytest
 from mail import words_of
 
@@ -91,6 +94,67 @@ def test_account_that_comes_later(person):
     jmap.change_session()
     person.assert_once("a look that sees it", "news of the team")
     assert person.status()["reason"] == ""
+
+
+def refusing(account, error):
+    """The server's methods, which fail for one account."""
+    def guard(method):
+        def guarded(server, login, arguments):
+            if arguments.get("accountId") == account:
+                raise methods.MethodError(error)
+            return method(server, login, arguments)
+
+        return guarded
+
+    return {name: guard(method) for name, method in methods.METHODS.items() if "PushSubscription" not in name}
+
+
+def asked_boxes(jmap, account, since=0.0):
+    return [r for r in jmap.asked("Mailbox/get", since) if r.arguments("Mailbox/get")["accountId"] == account]
+
+
+@pytest.mark.parametrize("error", ["forbidden", "accountNotFound", "accountNotSupportedByMethod"])
+def test_shared_account_that_is_refused(person, monkeypatch, error):
+    """The others are as if it were not there; it is asked again with the next session."""
+    (jmap,), (login,) = person.servers, person.logins
+    ann = jmap.logins["ann@localhost"]
+    team = jmap.share(ann, "team1", "Team")
+    with monkeypatch.context() as patch:
+        patch.setattr(methods, "METHODS", {**methods.METHODS, **refusing("team1", error)})
+        person.start()
+        person.wait_log("an account cannot be looked at")
+        for number in range(3):
+            jmap.deliver(ann, f"mine {number}.")
+            person.wait_mail(f"mine {number}.")
+        status = person.status()
+        assert status["reason"] == "" and status["way"] == "push" and status["again_ms"] > 3600000, status
+        assert person.daemon.process.log().count("an account cannot be looked at") == 1
+        assert len(asked_boxes(jmap, "team1")) <= 3, "asked again and again"
+    since = time.monotonic()
+    jmap.change_session()
+    jmap.deliver(ann, "a look that sees it")
+    person.wait_mail("a look that sees it")
+    person.wait(lambda: asked_boxes(jmap, "team1", since), 20, "a look at the team's")
+    jmap.deliver(ann, "news of the team", account=team)
+    person.wait_mail("news of the team")
+    assert person.status()["reason"] == "" and person.trouble() == []
+
+
+def test_own_account_that_is_refused(person, monkeypatch):
+    """It counts, whatever else there is: the reason is shown, and it is tried again."""
+    (jmap,) = person.servers
+    ann = jmap.logins["ann@localhost"]
+    team = jmap.share(ann, "team1", "Team")
+    with monkeypatch.context() as patch:
+        patch.setattr(methods, "METHODS", {**methods.METHODS, **refusing("a1", "forbidden")})
+        person.start(is_verified=False)
+        person.wait_reason("forbidden")
+        jmap.deliver(ann, "to the team", account=team)
+        person.wait_mail("to the team")
+        assert "forbidden" in person.status()["reason"]
+    assert person.tool("jmap", "test", "work", timeout=90).returncode == 0
+    person.wait_verified()
+    person.wait(lambda: person.status()["reason"] == "", 20, "no reason")
 
 
 def test_mailboxes(start_person):

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The subscription at the server: verified somehow, renewed in time, rebuilt when it is lost, and never more than one."""
 
+import json
 import time
 
 import pytest
@@ -190,6 +191,24 @@ def test_server_that_does_not_extend(timed):
     assert jmap.pusher.clock() < end
     timed.wait(lambda: len(of_login(timed)) == 1, 20, "the first one gone")
     timed.assert_once()
+
+
+def test_server_that_cuts_without_a_word(timed):
+    """Stalwart answers a renewal with null, "as you wished", and cuts it to a week all the same: it is looked up."""
+    (jmap,) = timed.servers
+    jmap.twists["PushSubscription/set"] = lambda arguments, answer: {
+        **answer, "updated": dict.fromkeys(answer["updated"]) if answer["updated"] else None,
+    }  # fmt: skip
+    timed.start()
+    (first,) = jmap.verified()
+    for _ in range(3):
+        end, looks = jmap.verified()[0].expires, len(jmap.asked("PushSubscription/get"))
+        timed.pass_time(lambda: jmap.verified()[0].expires > end + 86400, 6 * 86400, "a renewal", step=12 * 3600)
+        jmap.wait_asked("PushSubscription/get", looks + 1)
+        state = timed.daemon.state_dir / "jmap-work.json"
+        known = lambda: json.loads(state.read_text())["push"]["current"]["expires_ms"] / 1000  # noqa: E731
+        timed.wait(lambda: abs(known() - jmap.verified()[0].expires) < 2, 20, "the server's time")
+    assert [s.id for s in jmap.verified()] == [first.id]
 
 
 def test_renewal_that_fails_at_first(timed):

@@ -206,6 +206,10 @@ static void text_by_table(void **state) {
 		{"{\"@type\":\"StateChange\",\"changed\":{\"a\":{}},\"x\":1}", PUSH_OBJECT_STATE_CHANGE},
 		{"{\"@type\":\"EmailPush\",\"emails\":[]}", PUSH_OBJECT_UNKNOWN},
 		{"{\"@type\":\"\"}", PUSH_OBJECT_UNKNOWN},
+		{"{\"@type\":\"CalendarAlert\",\"accountId\":\"a\",\"uid\":\"u\",\"recurrenceId\":null}",
+			PUSH_OBJECT_ALERT},
+		{"{\"@type\":\"CalendarAlert\",\"uid\":\"u\"}", PUSH_OBJECT_UNREADABLE},
+		{"{\"@type\":\"CalendarAlert\",\"accountId\":7}", PUSH_OBJECT_UNREADABLE},
 		{"", PUSH_OBJECT_UNREADABLE},
 		{"{}", PUSH_OBJECT_UNREADABLE},
 		{"null", PUSH_OBJECT_UNREADABLE},
@@ -236,6 +240,7 @@ static void text_by_table(void **state) {
 		assert_int_equal(object.reason[0] == '\0', object.kind != PUSH_OBJECT_UNREADABLE);
 		assert_int_equal(object.changed != NULL, object.kind == PUSH_OBJECT_STATE_CHANGE);
 		assert_int_equal(object.code != NULL, object.kind == PUSH_OBJECT_VERIFICATION);
+		assert_int_equal(object.account_id != NULL, object.kind == PUSH_OBJECT_ALERT);
 		push_object_finish(&object);
 	}
 }
