@@ -34,7 +34,7 @@ _bellwire() {
 	prefer) set -- --undo --json --help ;;
 	keys) set -- --state-dir --json --help ;;
 	register) set -- --vapid-key --json --help ;;
-	jmap) set -- add list test pause resume password remove --name --user --session-url --bearer --password-command --secret-store --on-change --on-calendar --on-contacts --on-other --mailbox --accounts --types --notify --on-click --open-url --stream --ca --insecure --config --state-dir --no-start --wait --json --help ;;
+	jmap) set -- add list test pause resume password remove --name --user --session-url --bearer --password-command --secret-store --on-change --on-calendar --on-contacts --on-other --mailbox --accounts --types --notify --on-click --open-url --stream --ca --insecure --config --state-dir --no-start --yes --wait --json --help ;;
 	status | apps | log | unregister | block | unblock | pause | resume | reconnect | move) set -- --json --help ;;
 	*) set -- ;;
 	esac

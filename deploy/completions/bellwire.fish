@@ -93,6 +93,7 @@ complete -c bellwire -n '__fish_seen_subcommand_from jmap' -l insecure
 complete -c bellwire -n '__fish_seen_subcommand_from jmap' -l config -r -F
 complete -c bellwire -n '__fish_seen_subcommand_from jmap' -l state-dir -r -F
 complete -c bellwire -n '__fish_seen_subcommand_from jmap' -l no-start
+complete -c bellwire -n '__fish_seen_subcommand_from jmap' -l yes
 complete -c bellwire -n '__fish_seen_subcommand_from jmap' -l wait -x
 complete -c bellwire -n '__fish_seen_subcommand_from jmap' -l json
 complete -c bellwire -n '__fish_seen_subcommand_from jmap' -a 'add list test pause resume password remove'

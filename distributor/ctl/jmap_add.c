@@ -27,7 +27,7 @@ struct jmap_add {
 	const char *name, *path, *state_dir, *secret_store;
 	int64_t wait_sec;
 	char *mailboxes; /* words so far; NULL: not given */
-	bool json, no_start, has_stream;
+	bool json, no_start, is_sure, has_stream;
 	enum credentials_place secret_place;
 	struct jmap_config config;
 	struct jmap_place place;
@@ -162,6 +162,8 @@ static int add_parse(struct jmap_add *add, int argc, char **argv) {
 			add->json = true;
 		} else if (strcmp(argv[i], "--no-start") == 0) {
 			add->no_start = true;
+		} else if (strcmp(argv[i], "--yes") == 0) {
+			add->is_sure = true;
 		} else if (strncmp(argv[i], "--", 2) == 0) {
 			result = add_take_flag(add, argc, argv, &i);
 		} else if (argv[i][0] != '-' && !add->where) {
@@ -248,7 +250,7 @@ static int add_get_secret(struct jmap_add *add) {
 }
 
 static int add_probe(struct jmap_add *add) {
-	int result = jmap_probe_run(&add->place, &add->config, add->secret, &add->probe);
+	int result = jmap_probe_run(&add->place, &add->config, add->secret, add->is_sure, &add->probe);
 	if (result != COMMAND_OK || add->probe.can_push || add->has_stream) {
 		return result;
 	}
@@ -259,6 +261,12 @@ static int add_probe(struct jmap_add *add) {
 					: "With --stream never it is asked every 15 minutes.\n",
 		stderr);
 	return COMMAND_FAILED;
+}
+
+/* Where the server was found is where it stays: who has the password is not DNS's to say each time
+ * that the distributor starts. */
+static int add_keep_server(struct jmap_add *add) {
+	return add->config.session_url ? COMMAND_OK : add_set(add, "session-url", add->probe.url);
 }
 
 /* ---- what is kept ---- */
@@ -294,7 +302,10 @@ static int add_write(struct jmap_add *add) {
 		(void)credentials_forget(
 			add->place.bus, add->place.config.state_dir, add->config.name, &words);
 	} else if (result == COMMAND_OK) {
-		(void)fprintf(stderr, "bellwire: %s has [jmap %s]\n", add->place.path, add->config.name);
+		struct url url;
+		bool is_url = url_parse(slice_of(add->config.session_url), &url);
+		(void)fprintf(stderr, "bellwire: %s has [jmap %s] at %s\n", add->place.path,
+			add->config.name, is_url ? url.host : add->config.session_url);
 	}
 	return result;
 }
@@ -346,6 +357,7 @@ static int add_go(struct jmap_add *add) {
 	result = result != COMMAND_OK ? result : add_make_section(add);
 	result = result != COMMAND_OK ? result : add_get_secret(add);
 	result = result != COMMAND_OK ? result : add_probe(add);
+	result = result != COMMAND_OK ? result : add_keep_server(add);
 	result = result != COMMAND_OK ? result : jmap_place_reopen(&add->place);
 	result = result != COMMAND_OK ? result : add_check_room(add);
 	result = result != COMMAND_OK ? result : add_store_secret(add);

@@ -47,6 +47,8 @@ static const char jmap_usage[] =
 	"  --config FILE            the configuration (default: "
 	"$XDG_CONFIG_HOME/bellwire/distributor.conf)\n"
 	"  --state-dir DIR          of the distributor\n"
+	"  --yes                    send the password to the host that DNS names, also when it lies\n"
+	"                           outside the address's domain; else that is asked on the terminal\n"
 	"  --no-start               do not start the distributor\n"
 	"  --wait SECONDS           for the server's first push (90)\n"
 	"  --json                   print the result as JSON\n"

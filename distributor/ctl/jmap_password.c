@@ -62,7 +62,7 @@ static int password_change(const struct jmap_place *place, const struct jmap_con
 	if (!secret) {
 		return COMMAND_FAILED;
 	}
-	int result = jmap_probe_run(place, config, secret, &probe);
+	int result = jmap_probe_run(place, config, secret, true, &probe);
 	result = result != COMMAND_OK ? result : password_store(place, config, secret);
 	jmap_probe_finish(&probe);
 	secret_free(secret);

@@ -12,11 +12,13 @@
 #include "distributor/jmap/secret_text.h"
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 struct probe {
 	struct ev_loop *loop;
 	struct fetcher *fetcher;
 	const struct jmap_config *config;
+	bool is_sure;
 	struct fetch_auth auth;
 	struct jmap_session *session;
 	struct jmap_probe *out;
@@ -97,6 +99,32 @@ static void probe_explain(const struct probe *probe, const struct jmap_find_resu
 	case JMAP_FOUND:
 		break;
 	}
+}
+
+static const char *probe_secret_word(const struct probe *probe) {
+	return probe->config->auth == JMAP_AUTH_BEARER ? "token" : "password";
+}
+
+static bool probe_may_ask(const char *host, void *ctx) {
+	const struct probe *probe = ctx;
+	char answer[16] = "";
+	if (probe->is_sure) {
+		return true;
+	}
+	if (!isatty(STDIN_FILENO)) {
+		(void)fprintf(stderr,
+			"bellwire: only DNS, which can be forged, says that %s has the mail of %s.\n"
+			"If that is right, add --yes.\n",
+			host, probe->config->user);
+		return false;
+	}
+	(void)fprintf(stderr,
+		"Only DNS, which can be forged, says that %s has the mail of %s.\n"
+		"Send the %s there? [y/N] ",
+		host, probe->config->user, probe_secret_word(probe));
+	(void)fflush(stderr);
+	bool is_yes = fgets(answer, sizeof answer, stdin) && (answer[0] == 'y' || answer[0] == 'Y');
+	return is_yes;
 }
 
 static bool probe_has_mail(const struct jmap_session *session) {
@@ -213,11 +241,12 @@ static void probe_on_found(const struct jmap_find_result *result, void *ctx) {
 }
 
 int jmap_probe_run(const struct jmap_place *place, const struct jmap_config *config,
-	const char *secret, struct jmap_probe *out_probe) {
+	const char *secret, bool is_sure, struct jmap_probe *out_probe) {
 	bool is_bearer = config->auth == JMAP_AUTH_BEARER;
 	*out_probe = (struct jmap_probe){0};
 	struct probe probe = {.loop = ev_loop_new(EVBACKEND_EPOLL | EVFLAG_NOENV),
 		.config = config,
+		.is_sure = is_sure,
 		.auth = {.user = is_bearer ? NULL : config->user,
 			.password = is_bearer ? NULL : secret,
 			.bearer = is_bearer ? secret : NULL},
@@ -230,7 +259,8 @@ int jmap_probe_run(const struct jmap_place *place, const struct jmap_config *con
 		.auth = &probe.auth,
 		.ca_file = config->ca_file,
 		.is_insecure = config->insecure,
-		.step = probe_on_step};
+		.step = probe_on_step,
+		.may_ask = probe_may_ask};
 	(void)jmap_find_start(&options, probe_on_found, &probe); /* it ends by itself */
 	(void)ev_run(probe.loop, 0);
 	jmap_session_free(probe.session);

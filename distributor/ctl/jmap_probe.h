@@ -15,9 +15,11 @@ struct jmap_probe {
 	char *url; /* of the session */
 	bool can_push, can_stream;
 };
-/* Logs in. COMMAND_OK, or a failure that it has explained; jmap_probe_finish in any case. */
+/* Logs in. COMMAND_OK, or a failure that it has explained; jmap_probe_finish in any case. A host
+ * outside the user's domain that DNS alone names gets the secret when the user says so, on the
+ * terminal or by is_sure. */
 int jmap_probe_run(const struct jmap_place *place, const struct jmap_config *config,
-	const char *secret, struct jmap_probe *out_probe);
+	const char *secret, bool is_sure, struct jmap_probe *out_probe);
 void jmap_probe_finish(struct jmap_probe *probe);
 
 enum jmap_destroyed { JMAP_DESTROYED, JMAP_NONE_THERE, JMAP_NOT_DESTROYED };

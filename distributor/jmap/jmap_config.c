@@ -40,7 +40,9 @@ static const struct setting jmap_table[] = {
 		.kind = SETTING_TEXT,
 		AT(session_url),
 		.value_name = "https://mail.example.org/.well-known/jmap",
-		.help = "Where the server is. Unset: found by the domain of the user."},
+		.help =
+			"Where the server is, and who gets the password. Unset: found by the domain of the\n"
+			"user at each start, also in DNS, which can be forged."},
 	{.name = "auth",
 		.kind = SETTING_CHOICE,
 		AT(auth),

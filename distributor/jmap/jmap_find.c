@@ -15,6 +15,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 enum { JMAP_FIND_PLACES = 6, JMAP_SESSION_MAX = 1 << 20, JMAP_FIND_TIMEOUT_MS = 20000 };
 
@@ -118,6 +119,14 @@ static void jmap_find_add_domain(struct jmap_find *find) {
 	jmap_find_add(find, mem_printf("https://mail.%s/.well-known/jmap", domain));
 }
 
+/* The user's domain itself, or something in it: whose certificate is good for that is no other. */
+static bool jmap_find_is_of_domain(const struct jmap_find *find, const char *host) {
+	const char *domain = jmap_find_domain(find);
+	size_t len = strlen(host), domain_len = strlen(domain);
+	return len >= domain_len && strcasecmp(host + len - domain_len, domain) == 0 &&
+		   (len == domain_len || host[len - domain_len - 1] == '.');
+}
+
 static void jmap_find_on_srv(const struct srv_result *result, void *ctx) {
 	struct jmap_find *find = ctx;
 	long long took_ms = (long long)(clock_mono_ms() - find->asked_ms);
@@ -125,6 +134,14 @@ static void jmap_find_on_srv(const struct srv_result *result, void *ctx) {
 	if (result->is_found) {
 		jmap_find_step(find, "DNS names %s port %u for the mail of %s (%lld ms)", result->host,
 			result->port, jmap_find_domain(find), took_ms);
+		if (find->options.may_ask && !jmap_find_is_of_domain(find, result->host) &&
+			!find->options.may_ask(result->host, find->ctx)) {
+			jmap_find_set_reason(
+				find, mem_printf("%s does not get the password, for it lies outside of %s",
+						  result->host, jmap_find_domain(find)));
+			jmap_find_finish(find, JMAP_NOT_FOUND, NULL);
+			return;
+		}
 		jmap_find_add(
 			find, result->port == 443
 					  ? mem_printf("https://%s/.well-known/jmap", result->host)

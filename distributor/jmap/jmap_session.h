@@ -57,6 +57,9 @@ struct jmap_find_options {
 	const char *ca_file;
 	bool is_insecure;
 	jmap_step_fn *step; /* NULL: nobody looks */
+	/* May the host that DNS named have the password? It lies outside the domain of the user, and
+	 * DNS can be forged. NULL: yes. Not to cancel from here. */
+	bool (*may_ask)(const char *host, void *ctx);
 };
 struct jmap_find;
 struct jmap_find *jmap_find_start(

@@ -2,14 +2,18 @@
 """From a mail address or a URL to the session: DNS, well-known places, redirects, and clear words when there is nothing."""
 
 import http.server
+import os
 import socket
 import socketserver
 import struct
+import subprocess
 import threading
 
 import pytest
 from harness.namespace import Inside, Namespace, require_namespaces
 from harness.process import free_port
+from harness.tool import TOOL, check_sanitizers
+from tool import Desk, Terminal
 
 LOGIN = {"login": "ann@localhost", "password": "secret"}
 
@@ -162,7 +166,8 @@ class World:
             (directory / name).write_text(text)
             script += f"mount --bind {directory}/{name} /etc/{name} && "
         words = ["unshare", "-m", "sh", "-c", script + 'exec "$@"', "sh"]
-        self.driver = start_driver(None, self.namespace.command(*words))
+        self.inside = self.namespace.command(*words)
+        self.driver = start_driver(None, self.inside)
 
     def srv(self, name):
         return self.driver.run("srv", name=name)
@@ -275,3 +280,92 @@ def test_an_address_without_a_server(world, jmap):
     answer, steps = find_address(world, jmap)
     assert answer["outcome"] == "try-later" and "https://example.test/.well-known/jmap" in answer["reason"]
     assert len(steps) == 4 and ("_jmap._tcp.example.test", 33) in world.dns.asked
+
+
+# ---- `bellwire jmap add` of an address ----
+
+ADDED = 3  # kept, but nobody pushes yet
+
+
+@pytest.fixture
+def hosted(world, start_jmap, tmp_path):
+    """A server that plain DNS names, outside of the address's domain; and whoever adds it."""
+    jmap = serve(world, start_jmap, "mail.hoster.test", 8443)
+    world.dns.records["_jmap._tcp.example.test"] = [(1, 1, 8443, "mail.hoster.test")]
+    return Desk(tmp_path), jmap
+
+
+def add_words(jmap, *words):
+    return ["jmap", "add", "ann@example.test", "--ca", str(jmap.ca_file), "--no-start", "--name", "work", *words]
+
+
+def run_inside(world, desk, words, secret):
+    env = {**os.environ, **desk.env}
+    done = subprocess.run(
+        [*world.inside, TOOL, *words], input=f"{secret}\n", capture_output=True, text=True, timeout=90, env=env, check=False
+    )
+    check_sanitizers(done.stderr)
+    return done
+
+
+def add(world, desk, jmap, *words):
+    """The password comes by a pipe."""
+    return run_inside(world, desk, add_words(jmap, *words), "secret")
+
+
+def assert_added(desk, jmap):
+    """The host is written down, so that DNS has no say any more."""
+    assert desk.text == f"[jmap work]\nuser = ann@example.test\nsession_url = {jmap.session_url}\nca_file = {jmap.ca_file}\n"
+    assert desk.secret() == "secret\n"
+
+
+def test_add_in_the_domain(world, start_jmap, tmp_path):
+    """Whoever has a certificate for that is whom the address names."""
+    desk, jmap = Desk(tmp_path), serve(world, start_jmap, "mail.example.test", 8443)
+    world.dns.records["_jmap._tcp.example.test"] = [(1, 1, 8443, "mail.example.test")]
+    done = add(world, desk, jmap)
+    assert done.returncode == ADDED and "has [jmap work] at mail.example.test\n" in done.stderr, done
+    assert_added(desk, jmap)
+
+
+def test_add_outside_of_the_domain(world, hosted):
+    desk, jmap = hosted
+    done = add(world, desk, jmap)
+    assert done.returncode == 1 and "only DNS, which can be forged, says that mail.hoster.test has the mail" in done.stderr
+    assert "add --yes" in done.stderr and "Give its session URL" in done.stderr, done
+    desk.assert_untouched()
+    assert jmap.requests == [] and jmap.tls_failures == []
+    done = add(world, desk, jmap, "--yes")
+    assert done.returncode == ADDED and "has [jmap work] at mail.hoster.test\n" in done.stderr, done
+    assert_added(desk, jmap)
+
+
+@pytest.mark.parametrize("answer", ["y", "n", ""])
+def test_add_outside_of_the_domain_on_a_terminal(world, hosted, answer):
+    desk, jmap = hosted
+    terminal = Terminal(desk.env, *add_words(jmap), prefix=world.inside)
+    terminal.wait_text("Password of ann@example.test: ")
+    terminal.type("secret\n")
+    terminal.wait_text("Send the password there? [y/N] ")
+    assert jmap.requests == [] and jmap.tls_failures == []
+    terminal.type(f"{answer}\n")
+    status = terminal.finish()
+    if answer == "y":
+        assert status == ADDED
+        assert_added(desk, jmap)
+    else:
+        assert status == 1 and "mail.hoster.test does not get the password" in terminal.text, terminal.text
+        desk.assert_untouched()
+        assert jmap.requests == []
+
+
+def test_what_was_added_does_not_ask_dns(world, hosted):
+    """Its records may say what they like: another password goes where the first one went."""
+    desk, jmap = hosted
+    add(world, desk, jmap, "--yes")
+    world.dns.records["_jmap._tcp.example.test"] = [(1, 1, 8443, "mail.forged.test")]
+    world.dns.asked.clear()
+    jmap.logins["ann@example.test"].password = "new"
+    done = run_inside(world, desk, ["jmap", "password", "work"], "new")
+    assert done.returncode == 0 and desk.secret() == "new\n", done
+    assert not [name for name, kind in world.dns.asked if kind == 33], world.dns.asked

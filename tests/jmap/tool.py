@@ -59,12 +59,12 @@ def own_terminal():
 
 
 class Terminal:
-    """The tool on a terminal of its own."""
+    """The tool on a terminal of its own; prefix: what runs it."""
 
-    def __init__(self, env, *words):
+    def __init__(self, env, *words, prefix=()):
         self.leader, follower = pty.openpty()
         self.child = subprocess.Popen(
-            [TOOL, *map(str, words)], stdin=follower, stdout=follower, stderr=follower, env={**os.environ, **env},
+            [*prefix, TOOL, *map(str, words)], stdin=follower, stdout=follower, stderr=follower, env={**os.environ, **env},
             start_new_session=True, preexec_fn=own_terminal,
         )  # fmt: skip
         os.close(follower)
