@@ -1,9 +1,10 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
-# Runs every fuzz target for some seconds (default 60), two at a time, from its seeds. A crash stays in build/fuzz/crashes.
+# Runs every fuzz target from its seeds: tests/fuzz.sh [SECONDS [AT-A-TIME]] (60, 2). A crash stays in build/fuzz/crashes.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 seconds=${1:-60}
+at_a_time=${2:-2}
 
 cmake --preset fuzz >/dev/null
 cmake --build --preset fuzz
@@ -21,4 +22,4 @@ run_one() {
 	echo "fuzz $target: $(grep -o 'number_of_executed_units: .*' "build/fuzz/$target.log")"
 }
 export -f run_one
-find build/fuzz/bin -name '*_fuzz' -printf '%f\n' | sort | xargs -P 2 -I '{}' bash -c 'run_one {} '"$seconds"
+find build/fuzz/bin -name '*_fuzz' -printf '%f\n' | sort | xargs -P "$at_a_time" -I '{}' bash -c 'run_one {} '"$seconds"
