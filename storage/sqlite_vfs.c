@@ -25,8 +25,8 @@ static sqlite3_file *gather_inner(sqlite3_file *file) {
 	return (sqlite3_file *)(void *)(gather_of(file) + 1);
 }
 
-/* What cannot be written is dropped: SQLite takes the transaction back, and writes the place anew.
- */
+/* What cannot be written is dropped: SQLite takes the transaction back and writes the place anew,
+ * or repeats the checkpoint. */
 static int gather_flush(sqlite3_file *file) {
 	struct gather_file *gather = gather_of(file);
 	int len = gather->len;

@@ -123,8 +123,7 @@ static bool probe_may_ask(const char *host, void *ctx) {
 		"Send the %s there? [y/N] ",
 		host, probe->config->user, probe_secret_word(probe));
 	(void)fflush(stderr);
-	bool is_yes = fgets(answer, sizeof answer, stdin) && (answer[0] == 'y' || answer[0] == 'Y');
-	return is_yes;
+	return fgets(answer, sizeof answer, stdin) && (answer[0] == 'y' || answer[0] == 'Y');
 }
 
 static bool probe_has_mail(const struct jmap_session *session) {
