@@ -126,9 +126,7 @@ int64_t link_pong_ms(const struct link *link) {
 
 static void link_probe(struct link *link, int64_t deadline_ms) {
 	int64_t slow_ms = link_pong_ms(link);
-	if (!session_is_asked(link->current)) {
-		session_ping(link->current, slow_ms > SESSION_PONG_MS ? slow_ms : deadline_ms, false);
-	}
+	session_ping(link->current, slow_ms > SESSION_PONG_MS ? slow_ms : deadline_ms, false);
 }
 
 /* Looks at the forced reconnects so far; when was the last? 0: never. */
@@ -245,9 +243,10 @@ static void link_judge_session(struct link *link) {
 		link_move(link, was_long ? "the network was away" : "what was sent does not arrive");
 	} else if (was_offline) {
 		/* what was written meanwhile waits for TCP's next retransmission, perhaps for seconds: a
-		 * new session beside this one is sooner */
+		 * new session beside this one is sooner, and costs little where pongs are late */
 		int64_t patience_ms = 4 * session_round_trip_ms(session);
-		link_probe(link, patience_ms > LINK_RETURN_PROBE_MS ? patience_ms : LINK_RETURN_PROBE_MS);
+		patience_ms = patience_ms > LINK_RETURN_PROBE_MS ? patience_ms : LINK_RETURN_PROBE_MS;
+		session_ping(session, patience_ms, false);
 	} else if (session_heard_ms(session) > LINK_FRESH_MS) {
 		link_probe(link, LINK_PROBE_MS);
 	}
@@ -448,8 +447,9 @@ void link_on_pong_missed(struct session *session, bool was_trial, void *ctx) {
 	if (session != link->current) {
 		return;
 	}
-	link->timeouts +=
-		!was_trial; /* after long silence a forgetful router is more likely than load */
+	/* after long silence a forgetful router is more likely than load, and so is a lost packet after
+	 * the route was away */
+	link->timeouts += !was_trial && link->state == LINK_UP;
 	link->is_suspect = true;
 	if (was_trial) {
 		link->evidence.is_set = true;

@@ -442,6 +442,13 @@ void session_fail(struct session *session, enum retry_class class, const char *r
 
 void session_ping(struct session *session, int64_t deadline_ms, bool is_trial) {
 	uint8_t payload[WEBSOCKET_PING_BYTES];
+	if (session_is_asked(session)) {
+		if (alarm_left_ms(&session->pong) > deadline_ms) {
+			alarm_set(&session->pong, deadline_ms, ALARM_SLACK_DEADLINE_MS);
+			session->ping_is_trial = false; /* it was to have more time */
+		}
+		return;
+	}
 	session->ping_number++;
 	memcpy(payload, &session->ping_number, sizeof payload);
 	websocket_ping(session->websocket, payload);

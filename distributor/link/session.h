@@ -69,7 +69,8 @@ void session_close(struct session *session);
 /* Ends at once with `ended`, for a relay that does not keep to the protocol. */
 void session_fail(struct session *session, enum retry_class class, const char *reason);
 
-/* Asks for a sign of life. trial: the silence before it was a trial of the heartbeat. */
+/* Asks for a sign of life. trial: the silence before it was a trial of the heartbeat. While an
+ * answer is awaited there is no other ping: the deadline comes forward when this one is sooner. */
 void session_ping(struct session *session, int64_t deadline_ms, bool is_trial);
 void session_forget_ping(struct session *session); /* no deadline any more */
 bool session_is_asked(const struct session *session); /* a pong is awaited in time */

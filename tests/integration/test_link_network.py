@@ -173,6 +173,37 @@ def test_a_cable_put_back_keeps_the_session(fake_relay, start_link):
     assert relay.peers.empty() and link.status()["reconnects"] == 0
 
 
+def back_within(link, wire, seconds):
+    """The route goes and comes: a session that stays silent is replaced so soon."""
+    link.do("network", usable=0)
+    link.hint("network")
+    link.await_state("offline")
+    link.do("network", usable=1)
+    begin = time.monotonic()
+    link.hint("network")
+    wire.relay.peer(9).greet(UAID)
+    assert link.up()["at"] - begin < seconds
+
+
+def test_a_probe_from_before_does_not_delay_the_return(wire, start_link):
+    link = start_link(wire.url, "network")
+    wire.relay.peer().greet(UAID)
+    link.up()
+    wire.swallow()
+    link.await_silence()
+    link.hint("network")  # a ping that may take five seconds
+    back_within(link, wire, 3)
+
+
+def test_one_return_after_another_is_no_sign_of_load(wire, start_link):
+    link = start_link(wire.url, "network")
+    wire.relay.peer().greet(UAID)
+    link.up()
+    for _ in range(5):
+        wire.swallow()
+        back_within(link, wire, 3)
+
+
 def test_silence_after_a_hint_is_death(wire, start_link):
     link = start_link(wire.url, "network")
     wire.relay.peer().greet(UAID)
@@ -216,7 +247,7 @@ def test_a_hint_on_the_same_path_does_not_cut_the_backoff_short(fake_relay, star
     assert link.status()["next_ms"] > 25000
     link.do("network", key="cafe")
     link.hint("network")
-    link.await_state("connecting")
+    link.await_state("waiting")  # anew
 
 
 def test_a_flapping_network_is_followed_slowly(fake_relay, start_link):
