@@ -8,7 +8,7 @@ import select
 import subprocess
 import time
 
-from harness.process import SANITIZER_MARKS
+from harness.process import SANITIZER_MARKS, wait_until
 
 BINARY = os.environ["JMAP_DRIVER"]
 NO_BUS = ("DBUS_SESSION_BUS_ADDRESS", "XDG_RUNTIME_DIR")
@@ -39,6 +39,9 @@ class Driver:
 
     def log(self):
         return self.stderr.read_text(errors="replace")
+
+    def wait_log(self, text, timeout=10):
+        wait_until(lambda: text in self.log(), timeout, f"{text!r} in the log")
 
     def start(self, op, **wish):
         """Its id."""

@@ -453,6 +453,7 @@ int main(int argc, char **argv) {
 	struct driver driver = {.loop = ev_loop_new(EVBACKEND_EPOLL), .state_dir = argv[1]};
 	ev_io input;
 	(void)signal(SIGPIPE, SIG_IGN);
+	log_set_level(LOG_LEVEL_DEBUG);
 	assert(argc > 1);
 	if (argc > 2 &&
 		bus_open(driver.loop, BUS_SESSION, "driver", on_bus_lost, NULL, &driver.bus) < 0) {

@@ -279,7 +279,7 @@ def start_systemd(session, tmp_path):
 def test_a_command_is_a_unit(session, start_driver, start_systemd, tmp_path):
     asked = start_systemd()
     driver = start_driver(session)
-    wait_until(lambda: asked("subscribe"), 10, "the driver at systemd")
+    driver.wait_log("systemd's user manager is here")
     answer = ask(driver, password_command=script(tmp_path, f"echo '{PASSWORD}'; echo complaint >&2"))
     assert (answer["outcome"], answer["secret"]) == ("found", PASSWORD), answer
     (started,) = asked("start")
@@ -300,7 +300,7 @@ def test_a_command_is_a_unit(session, start_driver, start_systemd, tmp_path):
 def test_systemd_that_refuses(session, start_driver, start_systemd, tmp_path):
     asked = start_systemd("refuse")
     driver = start_driver(session)
-    wait_until(lambda: asked("subscribe"), 10, "the driver at systemd")
+    driver.wait_log("systemd's user manager is here")
     assert ask(driver, password_command=script(tmp_path, f"echo '{PASSWORD}'"))["secret"] == PASSWORD
     assert len(asked("start")) == 1
 
@@ -308,7 +308,7 @@ def test_systemd_that_refuses(session, start_driver, start_systemd, tmp_path):
 def test_a_cancelled_unit_is_stopped(session, start_driver, start_systemd, tmp_path):
     asked = start_systemd()
     driver = start_driver(session)
-    wait_until(lambda: asked("subscribe"), 10, "the driver at systemd")
+    driver.wait_log("systemd's user manager is here")
     one = driver.start("credentials", **WORK, password_command=script(tmp_path, "sleep 60"))
     wait_until(lambda: asked("start"), 10, "its start")
     driver.run("cancel", of=one)
