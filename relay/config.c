@@ -150,7 +150,9 @@ static const struct setting config_table[] = {
 		AT(rate_limits),
 		.initial = "on",
 		.section = "limits",
-		.help = "Limit messages by push URL, VAPID key and address."},
+		.help =
+			"Limit by push URL, VAPID key and address. off: the settings endpoint_*, sender_* and "
+			"address_* do nothing."},
 	{.name = "endpoint_rate",
 		.kind = SETTING_INTEGER,
 		AT(endpoint_rate),
@@ -207,6 +209,17 @@ static const struct setting config_table[] = {
 		.section = "limits",
 		.value_name = "N",
 		.help = "Requests at once of one address."},
+	{.name = "address_connections",
+		.kind = SETTING_INTEGER,
+		AT(address_connections),
+		.initial = "500",
+		.min = 0,
+		.max = 1000000,
+		.section = "limits",
+		.value_name = "N",
+		.help = "HTTP connections of one address to one worker at a time. Beyond it: 503. 0: no "
+				"limit.\n"
+				"Loopback and trusted_proxies are exempt; a proxy that is neither gets no more."},
 	{.name = "max_connections",
 		.kind = SETTING_INTEGER,
 		AT(max_connections),

@@ -218,7 +218,8 @@ static int server_spare_files(int files) {
 
 static struct http_server *server_make_http(
 	struct server *server, const struct http_routes *routes, int max_fd) {
-	CLEANUP_FREE const char **proxies = server_texts(&server->config->trusted_proxies);
+	const struct config *config = server->config;
+	CLEANUP_FREE const char **proxies = server_texts(&config->trusted_proxies);
 	const struct http_server_options options = {
 		.loop = server->loop,
 		.routes = routes,
@@ -228,7 +229,9 @@ static struct http_server *server_make_http(
 				.body_sec = 60,
 				.idle_sec = 75,
 				.tcp_user_timeout_ms = 60000,
-				.max_connections = (size_t)server->config->max_connections,
+				.max_connections = (size_t)config->max_connections,
+				.client_connections =
+					config->rate_limits ? (uint32_t)config->address_connections : 0,
 				.max_fd = max_fd,
 				.spare_fds = server_spare_files(server->files) / 2,
 			},

@@ -35,6 +35,7 @@ void server_refresh_metrics(void *ctx) {
 	metrics_set(metrics, METRIC_HTTP_CONNECTIONS, (int64_t)http.open);
 	metrics_set(metrics, METRIC_HTTP_ACCEPTED, (int64_t)http.accepted);
 	metrics_set(metrics, METRIC_HTTP_REFUSED, (int64_t)http.refused);
+	metrics_set(metrics, METRIC_HTTP_ADDRESS_REFUSED, (int64_t)http.client_refused);
 	metrics_set(metrics, METRIC_HTTP_TIMED_OUT, (int64_t)http.timed_out);
 	metrics_set(metrics, METRIC_HTTP_BAD, (int64_t)http.bad_requests);
 	uint64_t verified, cached;

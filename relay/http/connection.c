@@ -60,7 +60,8 @@ void http_connection_close(struct http_connection *connection) {
 	free(connection->out);
 	connection->out = NULL;
 	server->stats.open--;
-	server->refused_open -= connection->is_refused;
+	server->open[connection->admission]--;
+	client_counts_leave(&server->clients, connection->client);
 	if (!was_running) {
 		free(connection);
 	}
@@ -323,13 +324,14 @@ static void connection_on_readable(struct ev_loop *loop, ev_io *io, int events) 
 
 /* ---- beginning, time-out, stop ---- */
 
-void http_connection_create(
-	struct http_server *server, int fd, SSL *ssl, const union http_address *peer, bool is_refused) {
+void http_connection_create(struct http_server *server, int fd, SSL *ssl,
+	const union http_address *peer, uint64_t client, enum http_admission admission) {
 	struct http_connection *connection = mem_zalloc(sizeof *connection);
 	connection->server = server;
 	connection->ssl = ssl;
 	connection->peer = *peer;
-	connection->is_refused = is_refused;
+	connection->client = client;
+	connection->admission = (uint8_t)admission;
 	connection->phase = ssl ? HTTP_PHASE_HANDSHAKE : HTTP_PHASE_IDLE;
 	list_init(&connection->timed);
 	list_init(&connection->link);
@@ -338,9 +340,9 @@ void http_connection_create(
 	ev_io_init(&connection->writer, connection_on_writable, fd, EV_WRITE);
 	connection->reader.data = connection->writer.data = connection;
 	server->stats.open++;
-	server->refused_open += is_refused;
+	server->open[admission]++;
 	http_connection_set_timer(connection, ssl ? HTTP_TIMER_HANDSHAKE : HTTP_TIMER_IDLE);
-	if (is_refused) {
+	if (admission != HTTP_ADMITTED) {
 		connection->is_running = true;
 		http_exchange_refuse(connection, 503);
 		http_connection_leave(connection);

@@ -8,6 +8,7 @@
 #pragma once
 #include "common/list.h"
 #include "common/log_limit.h"
+#include "relay/http/client.h"
 #include "relay/http/listener.h"
 #include "relay/http/request.h"
 #include "relay/http/tls.h"
@@ -33,6 +34,9 @@ enum http_phase {
 	HTTP_PHASE_LINGER, /* our side is shut; the client may still read the answer */
 	HTTP_PHASE_CLOSED, /* freed when its caller returns */
 };
+
+/* A refused connection only gets its 503, and takes nobody's place. */
+enum http_admission { HTTP_ADMITTED, HTTP_REFUSED_FULL, HTTP_REFUSED_CLIENT, HTTP_ADMISSION_COUNT };
 
 /* Each kind lasts equally long for all, so a list in order of start is in order of end. */
 enum http_timer {
@@ -61,8 +65,9 @@ struct http_server {
 	ev_timer resume; /* accepts again after a shortage */
 	struct http_request *spare; /* linked by next_spare */
 	size_t spare_count;
-	struct log_limit shortage;
-	size_t refused_open; /* connections that only get their 503; they take no place */
+	struct log_limit shortage, too_many;
+	size_t open[HTTP_ADMISSION_COUNT];
+	struct client_counts clients; /* the admitted connections of each */
 	int64_t date_sec; /* of date, 0 at first */
 	char date[48]; /* "Date: ...\r\n" */
 	bool is_stopping, is_paused;
@@ -105,14 +110,15 @@ struct http_connection {
 	double timed_since;
 	size_t lingered;
 	union http_address peer;
-	uint8_t phase, timer;
+	uint64_t client; /* in server->clients; 0: in none */
+	uint8_t phase, timer, admission;
 	bool is_running; /* one of our functions is at work and frees it if need be */
-	bool is_eof, lingers, is_refused;
+	bool is_eof, lingers;
 };
 
-/* Takes the socket over. is_refused: it is over the limit and only gets its 503. */
-void http_connection_create(
-	struct http_server *server, int fd, SSL *ssl, const union http_address *peer, bool is_refused);
+/* Takes the socket over, and the place of an admitted one in server->clients. */
+void http_connection_create(struct http_server *server, int fd, SSL *ssl,
+	const union http_address *peer, uint64_t client, enum http_admission admission);
 /* The timer it is on has run out. */
 void http_connection_expire(struct http_connection *connection);
 /* The server stops: ends it when no request is under way. */

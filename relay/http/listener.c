@@ -18,6 +18,7 @@ enum {
 static const double server_pause_sec = 0.2;
 static const double server_linger_sec = 3;
 static const double server_shortage_sec = 60;
+static const double server_too_many_sec = 60;
 
 struct http_listener {
 	struct list link;
@@ -54,12 +55,12 @@ void http_server_note_shortage(struct http_server *server, int error) {
 
 static bool server_is_full(const struct http_server *server) {
 	size_t max = server->limits.max_connections;
-	return max > 0 && server->stats.open - server->refused_open >= max;
+	return max > 0 && server->open[HTTP_ADMITTED] >= max;
 }
 
 /* So full that not even a refusal is sent. */
 static bool server_is_crowded(const struct http_server *server) {
-	return server_is_full(server) && server->refused_open >= SERVER_REFUSED_MAX;
+	return server_is_full(server) && server->open[HTTP_REFUSED_FULL] >= SERVER_REFUSED_MAX;
 }
 
 static void server_on_resume(struct ev_loop *loop, ev_timer *timer, int events) {
@@ -78,27 +79,58 @@ static void server_on_resume(struct ev_loop *loop, ev_timer *timer, int events) 
 
 /* ---- accepting ---- */
 
-static void server_adopt(struct http_listener *listener, int fd, const union http_address *peer) {
-	struct http_server *server = listener->server;
+/* An admitted client has one connection more in server->clients. */
+static enum http_admission server_admit(struct http_server *server, int fd, uint64_t client) {
+	if (!client_counts_enter(&server->clients, client, server->limits.client_connections)) {
+		return HTTP_REFUSED_CLIENT;
+	}
 	bool is_short = http_server_is_short(server, fd);
-	bool is_refused = is_short || server_is_full(server);
 	if (is_short) {
 		http_server_note_shortage(server, EMFILE);
 	}
+	if (is_short || server_is_full(server)) {
+		client_counts_leave(&server->clients, client);
+		return HTTP_REFUSED_FULL;
+	}
+	return HTTP_ADMITTED;
+}
+
+static void server_note_refusal(
+	struct http_server *server, uint64_t client, enum http_admission admission) {
+	if (admission == HTTP_REFUSED_FULL) {
+		server->stats.refused++;
+		return;
+	}
+	char text[CLIENT_TEXT_BYTES];
+	server->stats.client_refused++;
+	if (log_limit_pass(&server->too_many, ev_now(server->loop))) {
+		log_warn("%s address=%s connections=%u cure=\"a proxy belongs into trusted_proxies\"",
+			server->too_many.event, client_print(client, text), server->limits.client_connections);
+	}
+}
+
+static void server_adopt(struct http_listener *listener, int fd, const union http_address *peer) {
+	struct http_server *server = listener->server;
+	uint64_t client = http_trusted_holds(server->trusted, &peer->any) ? 0 : client_key(&peer->any);
+	enum http_admission admission = server_admit(server, fd, client);
 	SSL *ssl = NULL;
 	server->stats.accepted++;
-	if (is_refused) {
-		server->stats.refused++;
+	if (admission != HTTP_ADMITTED) {
+		server_note_refusal(server, client, admission);
+		client = 0;
 	}
-	if (listener->tls && !is_refused) {
+	if (listener->tls && admission == HTTP_ADMITTED) {
 		ssl = http_tls_new_session(listener->tls);
 	}
-	if (listener->tls && (!ssl || SSL_set_fd(ssl, fd) != 1)) {
+	bool is_mute =
+		admission == HTTP_REFUSED_CLIENT && server->open[HTTP_REFUSED_CLIENT] >= SERVER_REFUSED_MAX;
+	if (is_mute || (listener->tls && (!ssl || SSL_set_fd(ssl, fd) != 1))) {
+		client_counts_leave(&server->clients, client);
 		SSL_free(ssl);
 		(void)close(fd);
 		return;
 	}
-	http_connection_create(server, fd, ssl, peer, is_refused);
+	http_connection_create(server, fd, ssl, peer, client, admission);
 	http_server_need_sweep(server);
 }
 
@@ -181,6 +213,7 @@ static void server_on_sweep(struct ev_loop *loop, ev_timer *timer, int events) {
 	struct http_server *server = timer->data;
 	double now = ev_now(loop);
 	log_limit_tick(&server->shortage, now);
+	log_limit_tick(&server->too_many, now);
 	for (int kind = 0; kind < HTTP_TIMER_COUNT; kind++) {
 		struct http_connection *connection;
 		while ((connection = list_first(&server->timers[kind], struct http_connection, timed)) &&
@@ -230,7 +263,13 @@ struct http_server *http_server_create(const struct http_server_options *options
 		(struct log_limit){.event = "too few files or sockets, connections are refused",
 			.period_sec = server_shortage_sec,
 			.lines = 1};
+	server->too_many =
+		(struct log_limit){.event = "one address has too many connections, more are refused "
+									"setting=address_connections",
+			.period_sec = server_too_many_sec,
+			.lines = 1};
 	server->trusted = http_trusted_create(options->trusted_proxies);
+	client_counts_init(&server->clients);
 	list_init(&server->listeners);
 	list_init(&server->connections);
 	list_init(&server->pumps);
@@ -290,5 +329,6 @@ void http_server_destroy(struct http_server *server) {
 		free(request);
 	}
 	http_trusted_destroy(server->trusted);
+	client_counts_finish(&server->clients);
 	free(server);
 }

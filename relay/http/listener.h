@@ -33,12 +33,15 @@ struct http_limits {
 	double head_sec, body_sec, idle_sec; /* 15, 60, 75 */
 	unsigned tcp_user_timeout_ms; /* on sockets that became WebSockets; 0: as the system does */
 	size_t max_connections; /* beyond it: 503 and close, then not accepted; 0: no limit */
+	/* The same of one client (see client.h), by the address of its socket, trusted proxies exempt.
+	 * Nobody else waits for it: what cannot get its 503 is closed without. */
+	uint32_t client_connections;
 	/* A socket with a number from here on gets 503 as well, so that what lies above stays for files
 	 * and the store; from max_fd + spare_fds on, connections wait. 0: no limit */
 	int max_fd, spare_fds;
 };
 struct http_server_stats {
-	uint64_t accepted, refused, timed_out, bad_requests;
+	uint64_t accepted, refused, client_refused, timed_out, bad_requests;
 	size_t open; /* HTTP connections now */
 };
 

@@ -118,12 +118,14 @@ static bool trusted_net_holds(const struct trusted_net *net, const uint8_t bytes
 	return rest == 0 || (net->bytes[whole] ^ bytes[whole]) >> (8 - rest) == 0;
 }
 
-static bool trusted_holds(
-	const struct http_trusted *trusted, const struct sockaddr_storage *address) {
+bool http_trusted_holds(const struct http_trusted *trusted, const struct sockaddr *address) {
 	uint8_t bytes[16];
-	if (address->ss_family == AF_INET) {
+	if (!trusted) {
+		return false;
+	}
+	if (address->sa_family == AF_INET) {
 		trusted_map_v4(&((const struct sockaddr_in *)(const void *)address)->sin_addr, bytes);
-	} else if (address->ss_family == AF_INET6) {
+	} else if (address->sa_family == AF_INET6) {
 		memcpy(bytes, &((const struct sockaddr_in6 *)(const void *)address)->sin6_addr, 16);
 	} else {
 		return trusted->has_unix;
@@ -134,6 +136,11 @@ static bool trusted_holds(
 		}
 	}
 	return false;
+}
+
+static bool trusted_holds(
+	const struct http_trusted *trusted, const struct sockaddr_storage *address) {
+	return http_trusted_holds(trusted, (const struct sockaddr *)(const void *)address);
 }
 
 /* "1.2.3.4", "1.2.3.4:80", "2001:db8::1", "[2001:db8::1]:80", any of them in quotes. */

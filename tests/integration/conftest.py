@@ -16,6 +16,7 @@ from harness.laptop import Laptop  # noqa: E402
 from harness.link import Link  # noqa: E402
 from harness.monitor import Monitor  # noqa: E402
 from harness.relay import BINARY, Relay  # noqa: E402
+from harness.street import Street  # noqa: E402
 
 
 def pytest_sessionstart(session):
@@ -105,6 +106,20 @@ def laptop():
     instance = Laptop()
     yield instance
     instance.close()
+
+
+@pytest.fixture
+def start_on_street(tmp_path):
+    """start_on_street(**flags): a relay among clients of several addresses, ended behind the test."""
+    street = Street()
+
+    def start(**flags):
+        directory = tmp_path / f"street{len(street.relays)}"
+        directory.mkdir()
+        return street.relay(directory, **flags)
+
+    yield start
+    street.close()
 
 
 @pytest.fixture

@@ -51,10 +51,11 @@ def upgrade_headers(key, protocol=None):
 
 class WebSocket(Connection):
     def __init__(
-        self, target, path="/", protocol=None, request=None, timeout=10, tls=None, early=b"", shrink=None
+        self, target, path="/", protocol=None, request=None, timeout=10, tls=None, early=b"", shrink=None,
+        source=None, headers=()
     ):
-        """request replaces the whole upgrade request; early is sent right behind it."""
-        super().__init__(target, timeout, tls)
+        """request replaces the whole upgrade request; early is sent right behind it, headers in it."""
+        super().__init__(target, timeout, tls, source)
         if shrink:
             import socket
 
@@ -62,7 +63,7 @@ class WebSocket(Connection):
         self.key = base64.b64encode(os.urandom(16)).decode()
         if request is None:
             lines = [f"GET {path} HTTP/1.1"] + [
-                f"{n}: {v}" for n, v in upgrade_headers(self.key, protocol)
+                f"{n}: {v}" for n, v in [*upgrade_headers(self.key, protocol), *headers]
             ]
             request = "\r\n".join(lines) + "\r\n\r\n"
         else:
