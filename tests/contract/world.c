@@ -24,6 +24,9 @@ static void world_on_limit(struct ev_loop *loop, ev_timer *timer, int events) {
 void world_answered(struct world *world) {
 	assert_false(world->is_calling);
 	assert_true(world->waiting > 0);
+	if (ev_is_active(&world->limit)) {
+		ev_timer_again(world->loop, &world->limit); /* for the next one */
+	}
 	if (--world->waiting == 0) {
 		ev_break(world->loop, EVBREAK_ALL);
 	}

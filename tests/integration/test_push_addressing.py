@@ -175,8 +175,9 @@ def test_other_paths(relay, path):
     assert relay.post(path, b"x").status in (404, 405)
 
 
-def median_ms(times):
-    return sorted(times)[len(times) // 2] * 1000
+def fast_ms(times):
+    """What an answer takes when nothing else runs, on a busy machine too: the fastest tenth."""
+    return sorted(times)[len(times) // 10] * 1000
 
 
 @every_store
@@ -201,5 +202,5 @@ def test_known_and_unknown_take_the_same_time(relay):
                 begin = time.perf_counter()
                 connection.request("POST", path, [("TTL", "bad")])
                 times[kind].append(time.perf_counter() - begin)
-    medians = {kind: median_ms(values) for kind, values in times.items()}
-    assert max(medians.values()) - min(medians.values()) < 3, medians
+    fast = {kind: fast_ms(values) for kind, values in times.items()}
+    assert max(fast.values()) - min(fast.values()) < 3, fast

@@ -6,6 +6,7 @@
  *   /post     reads the body (limit 16384), 201; 413 above
  *   /echo     reads the body (limit 65536), gives it back; method and peer as headers
  *   /later    reads the body, answers 0.2 s later
+ *   /latest   the same, 3 s later
  *   /large    answers 4 MiB
  *   /upgrade  hands the socket over: "taken " + what was read, then echoes until the end
  *   /drop     hands the socket over and closes it at once
@@ -103,21 +104,20 @@ static void later_on_time(struct ev_loop *on, ev_timer *timer, int events) {
 
 static void later_on_body(
 	struct http_request *request, enum http_body_result result, struct slice body, void *ctx) {
+	const double *sec = ctx;
 	(void)body;
-	(void)ctx;
 	if (result == HTTP_BODY_BROKEN) {
 		return;
 	}
 	ev_timer *timer = mem_alloc(sizeof *timer);
-	ev_timer_init(timer, later_on_time, 0.2, 0);
+	ev_timer_init(timer, later_on_time, *sec, 0);
 	timer->data = request;
 	ev_timer_start(loop, timer);
 }
 
 static void handle_later(struct http_request *request, struct slice rest, void *ctx) {
 	(void)rest;
-	(void)ctx;
-	http_request_read_body(request, 65536, later_on_body, NULL);
+	http_request_read_body(request, 65536, later_on_body, ctx);
 }
 
 static void handle_large(struct http_request *request, struct slice rest, void *ctx) {
@@ -237,11 +237,13 @@ int main(int argc, char **argv) {
 	}
 	(void)signal(SIGPIPE, SIG_IGN);
 	static int drops;
+	static double later_sec = 0.2, latest_sec = 3;
 	static const struct http_route table[] = {
 		{.path = "/now", .handle = handle_now},
 		{.path = "/post", .handle = handle_post},
 		{.path = "/echo", .handle = handle_echo},
-		{.path = "/later", .handle = handle_later},
+		{.path = "/later", .handle = handle_later, .ctx = &later_sec},
+		{.path = "/latest", .handle = handle_later, .ctx = &latest_sec},
 		{.path = "/large", .handle = handle_large},
 		{.path = "/upgrade", .handle = handle_upgrade, .upgrades_only = true},
 		{.path = "/drop", .handle = handle_upgrade, .upgrades_only = true, .ctx = &drops},

@@ -316,8 +316,8 @@ def test_slow_heads_and_bodies(start):
     server = start(head=0.5, body=0.5, idle=30)
     for begin in (b"GET /now HT", post(b"/post", b"abc")[:-2]):
         with server.connect() as sock:
-            sock.sendall(begin)
             begun, data = time.monotonic(), b""
+            sock.sendall(begin)
             while not data:  # dripping extends nothing
                 if select.select([sock], [], [], 0.05)[0]:
                     data = sock.recv(4096)
@@ -330,7 +330,7 @@ def test_slow_heads_and_bodies(start):
 
 
 def test_idle_ends(start):
-    server = start(idle=0.3)
+    server = start(idle=4)
     with server.connect() as sock, server.connect() as fresh:
         sock.sendall(post(b"/now"))
         assert Reader(sock).answer()[0] == 201
@@ -354,7 +354,7 @@ def test_vanishing_clients(server):
         sock.close()
 
     sock = server.connect()
-    sock.sendall(post(b"/later", b"x"))
+    sock.sendall(post(b"/latest", b"x"))
     server.until(open=2)
     vanish(sock)
     assert server.line() == "orphan"
@@ -378,7 +378,7 @@ def test_slow_reader(start):
         try:
             for _ in range(10000):
                 sock.send(b"GET /large HTTP/1.1\r\nHost: a\r\n\r\n" * 50)
-        except BlockingIOError:
+        except (BlockingIOError, ConnectionError):
             pass
         with open(f"/proc/{server.process.pid}/status", encoding="ascii") as status:
             resident = [line for line in status if line.startswith("VmRSS")][0]
@@ -398,7 +398,7 @@ def test_too_many(start):
         assert status == 503 and int(headers["retry-after"]) > 0
     for sock in kept:
         sock.close()
-    end = time.monotonic() + 2  # a place that is free again can be had at once
+    end = time.monotonic() + 10  # a place that is free again can be had at once
     while True:
         with server.connect() as sock:
             sock.sendall(post(b"/now"))

@@ -2,7 +2,8 @@
 /*
  * A login's command, told of changes. usage: change_driver TIMEOUT_MS COMMAND...; then lines on
  * standard input: note REASON ACCOUNT TYPE MAILBOX NEW ("-" for none; MAILBOX percent-decoded),
- * run. On a session bus when DBUS_SESSION_BUS_ADDRESS names one, with units and notifications.
+ * run, say WORDS (said back: what stands before it is done). On a session bus when
+ * DBUS_SESSION_BUS_ADDRESS names one, with units and notifications.
  */
 #include "common/log.h"
 #include "common/mem.h"
@@ -46,6 +47,8 @@ static void driver_do(char *line, void *ctx) {
 		change.mailbox = driver_word(&rest);
 		change.new_mails = rest ? (uint32_t)strtoul(rest, NULL, 10) : 0;
 		change_command_note(command, &change);
+	} else if (word && strcmp(word, "say") == 0) {
+		printf("%s\n", rest);
 	} else {
 		change_command_run(command);
 	}

@@ -29,6 +29,12 @@ class Command(Scripted):
     def note(self, reason="push", account="-", kind="-", mailbox="-", new=0):
         self.send(f"note {reason} {account} {kind} {mailbox} {new}")
 
+    def go(self):
+        """Ends a run that is HELD, after the driver has done all that it was sent."""
+        self.send("say told")
+        self.expect("told")
+        (self.directory / "go").touch()
+
     def runs(self, count=None, timeout=20):
         def found():
             lines = self.records.read_text().splitlines(keepends=True) if self.records.exists() else []
@@ -93,7 +99,7 @@ def test_one_at_a_time(command):
         c.note(kind="Email", mailbox=f"m{i % 80}", new=1)
         c.send("run")
     c.note(kind="Mailbox")
-    (c.directory / "go").touch()
+    c.go()
     c.wait_ended(2)
     first, second = c.runs()
     assert (first["new"], second["new"], second["types"]) == ("1", "100", "Email Mailbox")
@@ -110,7 +116,7 @@ def test_only_noted_while_it_runs(command):
     c.send("run")
     c.runs(1)
     c.note(kind="Mailbox")
-    (c.directory / "go").touch()
+    c.go()
     c.wait_ended(1)
     c.send("run")
     c.wait_ended(2)
@@ -151,13 +157,13 @@ def test_tried_again_by_itself(command):
     """After 10 s, with the changes of the run that failed and those that were noted meanwhile."""
     c = command("test -e good || exit 75")
     c.note("push", "a1", "Email", new=1)
+    began = time.monotonic()
     c.send("run")
     c.wait_ended(1, "command asks to be tried again command=work-mail")
-    began = time.monotonic()
     (c.directory / "good").touch()
     c.note("poll", "a2", "Mailbox", new=2)
     c.wait_ended(1)
-    assert 8 < time.monotonic() - began < 20
+    assert 8 < time.monotonic() - began < 30
     again = c.runs()[1]
     assert (again["reason"], again["new"], again["accounts"]) == ("poll", "3", "a1 a2")
 

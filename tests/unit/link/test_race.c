@@ -142,11 +142,15 @@ static void test_a_refused_one_gives_way_at_once(void **state) {
 	struct round *round = *state;
 	uint16_t port = 0;
 	int fd = listen_at("127.0.0.1", &port, 4);
-	run(round, "localhost", port, true); /* [::1] refuses, or has no address here */
-	assert_int_equal(round->outcome, RACE_WON);
-	assert_string_equal(round->address, "127.0.0.1");
-	assert_true(round->took_sec < 1);
-	assert_true(round->resolved >= 1);
+	double fastest = RACE_CONNECT_MS; /* a busy machine makes some of them slow, not all */
+	for (int i = 0; i < 20 && fastest >= RACE_STAGGER_MS / 1000.0; i++) {
+		run(round, "localhost", port, true); /* [::1] refuses, or has no address here */
+		assert_int_equal(round->outcome, RACE_WON);
+		assert_string_equal(round->address, "127.0.0.1");
+		assert_true(round->resolved >= 1);
+		fastest = round->took_sec < fastest ? round->took_sec : fastest;
+	}
+	assert_true(fastest < RACE_STAGGER_MS / 1000.0);
 	(void)close(fd);
 }
 
@@ -174,7 +178,7 @@ static void test_a_silent_one_costs_a_quarter_second(void **state) {
 	assert_int_equal(round->outcome, RACE_WON);
 	assert_string_equal(round->address, "127.0.0.3");
 	assert_int_equal(round->resolved, 0);
-	assert_true(round->took_sec >= 0.2 && round->took_sec < 4);
+	assert_true(round->took_sec >= 0.2 && round->took_sec < RACE_CONNECT_MS / 1000.0);
 	/* the winner comes first next time, whatever the order */
 	round->memory.winner = address_of("127.0.0.3", port);
 	run(round, "relay.invalid", port, false);

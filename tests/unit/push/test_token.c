@@ -297,15 +297,15 @@ static void a_token_costs_microseconds(void **state) {
 	struct device_id device = test_device;
 	struct subscription_id subscription;
 	struct timespec start, middle, end;
-	(void)clock_gettime(CLOCK_MONOTONIC, &start);
+	(void)clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &start);
 	for (int i = 0; i < ROUNDS; i++) {
 		token_make_push(f->keys, device, test_subscription, text);
 	}
-	(void)clock_gettime(CLOCK_MONOTONIC, &middle);
+	(void)clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &middle);
 	for (int i = 0; i < ROUNDS; i++) {
 		assert_true(token_open_push(f->keys, slice_of(text), &device, &subscription));
 	}
-	(void)clock_gettime(CLOCK_MONOTONIC, &end);
+	(void)clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &end);
 	double make = (double)(middle.tv_sec - start.tv_sec) * 1e6 +
 				  (double)(middle.tv_nsec - start.tv_nsec) / 1e3;
 	double open =

@@ -16,7 +16,7 @@
 
 #include <cmocka.h>
 
-enum { PATIENCE_SEC = 20, BURST = 64 };
+enum { PATIENCE_SEC = 20, BURST = 64, BURST_TRIES = 5 };
 
 /* A store as a relay has it, and what it said. */
 struct node {
@@ -254,7 +254,7 @@ static void stalled(void **state) {
 	assert_int_equal(kill(server.pid, SIGCONT), 0);
 	assert_int_equal(outcome, STORE_UNAVAILABLE);
 	double took = ev_now(test_loop) - begin;
-	assert_true(took > 4 && took < 7);
+	assert_true(took > 4 && took < 15);
 	recover(&node);
 	node_close(&node);
 }
@@ -292,7 +292,7 @@ static void unknown_host(void **state) {
 static void loading(void **state) {
 	(void)state;
 	const char *const slow[] = {"--appendonly", "no", "--save", "3600 1", "--key-load-delay",
-		"20000", "--loading-process-events-interval-bytes", "1024", "--rdbcompression", "no", NULL};
+		"60000", "--loading-process-events-interval-bytes", "1024", "--rdbcompression", "no", NULL};
 	struct node node;
 	char words[64];
 	redis_server_kill(&server);
@@ -596,6 +596,23 @@ static void nodes_wake_each_other(void **state) {
 	node_close(&here);
 }
 
+/* How many of a burst of puts are stored; the others are refused as unavailable. */
+static int put_burst(struct node *node) {
+	struct store_put_result results[BURST];
+	const struct store_put what = put_of("x", 60);
+	for (int i = 0; i < BURST; i++) {
+		pending++;
+		store_put(node->store, &what, on_put, &results[i]);
+	}
+	LOOP_UNTIL(pending == 0);
+	int stored = 0;
+	for (int i = 0; i < BURST; i++) {
+		stored += results[i].outcome == STORE_OK;
+		assert_true(results[i].outcome == STORE_OK || results[i].outcome == STORE_UNAVAILABLE);
+	}
+	return stored;
+}
+
 /* redis_wait: a put is durable only when the replicas have it. */
 static void replicas_are_waited_for(void **state) {
 	(void)state;
@@ -611,17 +628,16 @@ static void replicas_are_waited_for(void **state) {
 	(void)snprintf(master, sizeof master, "127.0.0.1 %d", server.port);
 	const char *const arguments[] = {"--replicaof", master, NULL};
 	redis_server_init(&replica, arguments);
-	recover(&node);
-	struct store_put_result results[BURST];
-	const struct store_put what = put_of("x", 60);
-	for (int i = 0; i < BURST; i++) {
-		pending++;
-		store_put(node.store, &what, on_put, &results[i]);
+	/* A replica on a busy machine may take longer than the second that it is given: nothing else
+	 * refuses them, and not for ever. */
+	int stored = 0;
+	for (int i = 0; i < BURST_TRIES && stored < BURST; i++) {
+		recover(&node);
+		ev_tstamp begin = ev_time();
+		stored = put_burst(&node);
+		assert_true(stored == BURST || ev_time() - begin > 0.9);
 	}
-	LOOP_UNTIL(pending == 0);
-	for (int i = 0; i < BURST; i++) {
-		assert_int_equal(results[i].outcome, STORE_OK);
-	}
+	assert_int_equal(stored, BURST);
 	redis_server_finish(&replica);
 	node_close(&node);
 }
