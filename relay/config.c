@@ -220,6 +220,16 @@ static const struct setting config_table[] = {
 		.help = "HTTP connections of one address to one worker at a time. Beyond it: 503. 0: no "
 				"limit.\n"
 				"Loopback and trusted_proxies are exempt; a proxy that is neither gets no more."},
+	{.name = "address_devices",
+		.kind = SETTING_INTEGER,
+		AT(address_devices),
+		.initial = "2000",
+		.min = 0,
+		.max = 10000000,
+		.section = "limits",
+		.value_name = "N",
+		.help =
+			"Device sockets of one address to one worker at a time. Beyond it: 429. 0: no limit."},
 	{.name = "max_connections",
 		.kind = SETTING_INTEGER,
 		AT(max_connections),

@@ -174,6 +174,7 @@ static bool server_make_devices(struct server *server) {
 		.slow_sec = 60,
 		.tcp_user_timeout_ms = 60000,
 		.max_sockets = (size_t)config->max_devices,
+		.client_sockets = config->rate_limits ? (uint32_t)config->address_devices : 0,
 	};
 	server->devices = devices_create(&options);
 	return server->devices != NULL;

@@ -32,9 +32,11 @@ const char *device_log_name(const struct device *device) {
 /* ---- life -------------------------------------------------------------------------------------
  */
 
-struct device *device_create(struct devices *devices, const struct device_invite *invite) {
+struct device *device_create(
+	struct devices *devices, const struct device_invite *invite, uint64_t client) {
 	struct device *device = mem_zalloc(sizeof *device);
 	device->devices = devices;
+	device->client = client;
 	device->references = 1;
 	if (invite) {
 		device->invite = mem_dup(invite, sizeof *invite);
@@ -112,6 +114,7 @@ void device_on_closed(struct websocket *socket) {
 	device_enter(device, DEVICE_CLOSED);
 	assert(devices->sockets > 0);
 	devices->sockets--;
+	client_counts_leave(&devices->clients, device->client);
 	metrics_set(devices->options.metrics, METRIC_DEVICE_SOCKETS, (int64_t)devices->sockets);
 	device_unref(device);
 }

@@ -13,6 +13,7 @@
 #include "relay/device/devices.h"
 #include "relay/device/websocket.h"
 #include "relay/device/window.h"
+#include "relay/http/client.h"
 
 enum device_state {
 	DEVICE_OPENED, /* waits for hello */
@@ -42,6 +43,7 @@ struct device {
 	struct message_id cursor; /* every stored message up to it was looked at in this session */
 	uint64_t instance; /* the run of our client; 0: not known */
 	uint64_t missed; /* told with hello, settled once the client has spoken */
+	uint64_t client; /* where the upgrade came from, in devices->clients; 0: not limited */
 	struct node_id peer; /* the node that had the device before, when has_peer */
 	uint32_t references;
 	uint32_t ready_sec;
@@ -86,10 +88,11 @@ struct devices {
 		*detaching; /* struct devices_detach: the store was asked, and has not answered */
 	struct buffer scratch; /* the frame being printed, behind websocket_headroom() bytes */
 	size_t sockets, references; /* a session may outlive its socket, and the destruction */
+	struct client_counts clients; /* the sockets of each */
 	bool is_destroyed;
 	struct list acks_kept; /* struct acks::link: the store was away */
 	size_t acks_kept_count;
-	struct log_limit acks_lost, used_twice, used_on_two;
+	struct log_limit acks_lost, used_twice, used_on_two, too_many;
 	struct list wheel[DEVICES_WHEEL_SLOTS]; /* struct device::timer, by due_sec */
 	uint32_t turned_sec; /* the wheel was turned up to this second */
 	ev_timer tick;
@@ -108,7 +111,9 @@ struct devices {
 /* ---- device.c ---------------------------------------------------------------------------------
  */
 
-struct device *device_create(struct devices *devices, const struct device_invite *invite);
+/* Takes the place of client in devices->clients over. */
+struct device *device_create(
+	struct devices *devices, const struct device_invite *invite, uint64_t client);
 struct device *device_ref(struct device *device);
 void device_unref(struct device *device);
 void device_enter(struct device *device, enum device_state state);

@@ -15,6 +15,7 @@
 enum {
 	DEVICES_LOG_SEC = 10,
 	DEVICES_LOG_LINES = 5,
+	DEVICES_TOO_MANY_SEC = 60,
 	DEVICES_FRAME_LIMIT = 4 << 20, /* of one frame: above any body a relay accepts, in base64 */
 	DEVICES_FLAP_TAKEOVERS = 10,
 	DEVICES_FLAP_SEC = 300,
@@ -65,6 +66,7 @@ static void devices_on_tick(struct ev_loop *loop, ev_timer *timer, int revents) 
 	log_limit_tick(&devices->acks_lost, ev_now(loop));
 	log_limit_tick(&devices->used_twice, ev_now(loop));
 	log_limit_tick(&devices->used_on_two, ev_now(loop));
+	log_limit_tick(&devices->too_many, ev_now(loop));
 	if (now - devices->turned_sec > DEVICES_WHEEL_SLOTS) {
 		devices->turned_sec = now - DEVICES_WHEEL_SLOTS; /* the machine slept: once around is all */
 	}
@@ -153,6 +155,11 @@ struct devices *devices_create(const struct devices_options *options) {
 		(struct log_limit){.event = "device is used twice, newer socket sent away",
 			.period_sec = DEVICES_LOG_SEC,
 			.lines = DEVICES_LOG_LINES};
+	devices->too_many = (struct log_limit){
+		.event = "one address has too many devices, more are refused setting=address_devices",
+		.period_sec = DEVICES_TOO_MANY_SEC,
+		.lines = 1};
+	client_counts_init(&devices->clients);
 	devices->by_id = hashmap_create(offsetof(struct device, id), sizeof(struct device_id));
 	devices->detaching =
 		hashmap_create(offsetof(struct devices_detach, id), sizeof(struct device_id));
@@ -181,6 +188,7 @@ void devices_release(struct devices *devices) {
 	}
 	hashmap_destroy(devices->by_id);
 	hashmap_destroy(devices->detaching);
+	client_counts_finish(&devices->clients);
 	buffer_finish(&devices->scratch);
 	free(devices);
 }
@@ -216,20 +224,45 @@ static void devices_count_sockets(struct devices *devices, int n) {
 	metrics_set(devices->options.metrics, METRIC_DEVICE_SOCKETS, (int64_t)devices->sockets);
 }
 
+/* 0, with one socket more of client, or the status that refuses it. */
+static int devices_admit(struct devices *devices, uint64_t client) {
+	uint32_t most = devices->options.client_sockets;
+	if (devices->is_draining) {
+		return 503;
+	}
+	if (!client_counts_enter(&devices->clients, client, most)) {
+		char text[CLIENT_TEXT_BYTES];
+		metrics_add(devices->options.metrics, METRIC_DEVICE_ADDRESS_REFUSED, 1);
+		if (log_limit_pass(&devices->too_many, ev_now(devices->options.loop))) {
+			log_warn("%s address=%s devices=%u", devices->too_many.event,
+				client_print(client, text), most);
+		}
+		return 429;
+	}
+	if (devices->sockets >= devices->options.max_sockets) {
+		client_counts_leave(&devices->clients, client);
+		return 503;
+	}
+	return 0;
+}
+
 void devices_accept(
 	struct devices *devices, struct http_request *request, const struct device_invite *invite) {
-	if (devices->is_draining || devices->sockets >= devices->options.max_sockets) {
-		upgrade_refuse(request, 503);
+	uint64_t client = http_peer_client(http_request_peer(request));
+	int status = devices_admit(devices, client);
+	if (status != 0) {
+		upgrade_refuse(request, status);
 		return;
 	}
 	int fd;
 	struct buffer head;
 	if (!upgrade_take(request, &fd, &head)) {
+		client_counts_leave(&devices->clients, client);
 		return;
 	}
 	websocket_tune(fd, devices->options.tcp_user_timeout_ms);
 	devices_start_tick(devices);
-	struct device *device = device_create(devices, invite);
+	struct device *device = device_create(devices, invite, client);
 	devices_count_sockets(devices, 1);
 	struct slice text = {buffer_begin(&head), buffer_length(&head)};
 	if (!websocket_adopt(devices->host, &device->socket, fd, text)) {

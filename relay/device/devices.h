@@ -39,13 +39,15 @@ struct devices_options {
 	double slow_sec; /* and for how long it may stay so: 60 */
 	uint32_t tcp_user_timeout_ms;
 	size_t max_sockets; /* beyond it upgrades get 503 */
+	uint32_t client_sockets; /* of one client (see http/client.h), beyond it 429; 0: no limit */
 };
 
 struct devices *devices_create(const struct devices_options *options);
 void devices_destroy(struct devices *devices);
 
-/* A route's handler for upgrades: checks the subprotocol (400 when only unknown ones are offered),
- * takes the connection over, answers 101 through libwebsockets. Ends the request. */
+/* A route's handler for upgrades: checks the subprotocol (400 when only unknown ones are offered)
+ * and the limits, takes the connection over, answers 101 through libwebsockets. Ends the request.
+ */
 void devices_accept(
 	struct devices *devices, struct http_request *request, const struct device_invite *invite);
 

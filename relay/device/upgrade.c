@@ -56,13 +56,18 @@ int upgrade_check(const struct http_head *head, struct slice *out_key, bool *out
 
 void upgrade_refuse(struct http_request *request, int status) {
 	static const struct http_answer_header version[] = {{"Sec-WebSocket-Version", "13"}};
-	static const struct http_answer_header retry[] = {{"Retry-After", "5"}};
+	static const struct http_answer_header soon[] = {{"Retry-After", "5"}};
+	/* Others of its address have to go first. */
+	static const struct http_answer_header later[] = {{"Retry-After", "30"}};
 	struct http_answer answer = {.status = status, .close = true};
 	if (status == 426) {
 		answer.headers = version;
 		answer.header_count = 1;
 	} else if (status == 503) {
-		answer.headers = retry;
+		answer.headers = soon;
+		answer.header_count = 1;
+	} else if (status == 429) {
+		answer.headers = later;
 		answer.header_count = 1;
 	}
 	http_request_answer(request, &answer);

@@ -92,12 +92,17 @@ const struct http_peer *http_request_peer(const struct http_request *constant) {
 		assert(connection);
 		request_set_address(&request->peer, &connection->peer);
 		request->peer.is_secure = connection->ssl != NULL;
+		request->peer.is_proxy = false;
 		if (connection->server->trusted) {
 			http_trusted_resolve(connection->server->trusted, &request->head, &request->peer);
 		}
 		request->is_peer_known = true;
 	}
 	return &request->peer;
+}
+
+uint64_t http_peer_client(const struct http_peer *peer) {
+	return peer->is_proxy ? 0 : client_key((const struct sockaddr *)(const void *)&peer->address);
 }
 
 const struct slice *http_request_header(

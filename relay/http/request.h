@@ -20,7 +20,10 @@ struct http_request;
 struct http_peer {
 	struct sockaddr_storage address; /* AF_UNSPEC for a unix socket without a proxy header */
 	bool is_secure;
+	bool is_proxy; /* the address is that of a trusted proxy itself */
 };
+/* Whom limits of addresses count it as (see client.h); 0 for a trusted proxy too. */
+uint64_t http_peer_client(const struct http_peer *peer);
 
 const struct http_head *http_request_head(const struct http_request *request);
 const struct http_peer *http_request_peer(const struct http_request *request);

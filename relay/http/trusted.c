@@ -239,8 +239,11 @@ static bool trusted_walk(const struct http_trusted *trusted, const struct http_h
 			}
 			is_found = true;
 			struct slice node = parameter ? trusted_parameter(element, parameter) : element;
-			if (++elements > TRUSTED_ELEMENTS_MAX || !trusted_parse_node(node, &peer->address) ||
-				!trusted_holds(trusted, &peer->address)) {
+			if (++elements > TRUSTED_ELEMENTS_MAX || !trusted_parse_node(node, &peer->address)) {
+				return true;
+			}
+			if (!trusted_holds(trusted, &peer->address)) {
+				peer->is_proxy = false;
 				return true;
 			}
 		}
@@ -250,7 +253,8 @@ static bool trusted_walk(const struct http_trusted *trusted, const struct http_h
 
 void http_trusted_resolve(
 	const struct http_trusted *trusted, const struct http_head *head, struct http_peer *peer) {
-	if (!trusted_holds(trusted, &peer->address)) {
+	peer->is_proxy = trusted_holds(trusted, &peer->address);
+	if (!peer->is_proxy) {
 		return;
 	}
 	if (!trusted_walk(trusted, head, "X-Forwarded-For", NULL, peer)) {
