@@ -23,6 +23,11 @@ function(bellwire_scenarios prefix)
   endforeach()
 endfunction()
 
+# bellwire_alone(test...): what promises a time of its own is measured with nothing beside it; ctest runs these last.
+function(bellwire_alone)
+  set_tests_properties(${ARGN} PROPERTIES RUN_SERIAL TRUE)
+endfunction()
+
 # bellwire_fuzz_target(name SOURCES a_fuzz.c LIBS x ...): libFuzzer; built with BELLWIRE_FUZZ only. Its seeds lie in
 # tests/corpus/<name>/. Without BELLWIRE_FUZZ each seed is run once as a test, through the same entry point.
 function(bellwire_fuzz_target name)
