@@ -17,12 +17,16 @@
 enum {
 	NOTIFY_ITEMS_MAX =
 		128, /* known at a time; the oldest that is at rest is forgotten for a new one */
+	NOTIFY_WAITING_MAX = 16, /* for a server that is not there; the oldest goes for a new one */
 	NOTIFY_TITLE_MAX = 200,
 	NOTIFY_TEXT_MAX = 1000,
 	NOTIFY_TOKEN_MAX = 1000,
 	NOTIFY_URGENT = 2,
 	NOTIFY_USUAL = 1,
 };
+
+/* For ever: the bus says so when the server goes before it has answered. */
+#define NOTIFY_PATIENCE_USEC UINT64_MAX
 
 /* What the server can do, asked once a server. */
 enum notify_server { NOTIFY_UNASKED, NOTIFY_ASKING, NOTIFY_KNOWN };
@@ -57,6 +61,7 @@ struct notify {
 	struct list items; /* struct notify_item::link */
 	size_t count;
 	enum notify_server server;
+	bool is_absent; /* it did not answer when it was asked last */
 	bool has_markup, has_actions;
 	sd_bus_slot *asking, *closed_match, *acted_match, *token_match, *owner_match;
 };
@@ -184,9 +189,15 @@ static void notify_send_waiting(struct notify *notify) {
 	}
 }
 
-static void notify_drop_waiting(struct notify *notify) {
+/* One more is to wait for a server that is not there. */
+static void notify_limit_waiting(struct notify *notify) {
+	size_t count = 0;
 	struct notify_item *item;
-	while ((item = notify_find_waiting(notify))) {
+	LIST_FOREACH (item, &notify->items, link) {
+		count += item->next.title && !item->call;
+	}
+	if (count >= NOTIFY_WAITING_MAX) {
+		item = notify_find_waiting(notify);
 		notify_text_clear(&item->next);
 		notify_item_end(item);
 	}
@@ -211,12 +222,15 @@ static int notify_on_capabilities(sd_bus_message *reply, void *ctx, sd_bus_error
 	struct notify *notify = ctx;
 	notify->asking = sd_bus_slot_unref(notify->asking);
 	if (sd_bus_message_is_method_error(reply, NULL)) {
+		if (!notify->is_absent) {
+			log_warn("notifications wait for a program that shows them error=\"%s\"",
+				sd_bus_message_get_error(reply)->name);
+		}
 		notify->server = NOTIFY_UNASKED;
-		log_warn(
-			"no notification can be shown error=\"%s\"", sd_bus_message_get_error(reply)->name);
-		notify_drop_waiting(notify);
+		notify->is_absent = true;
 		return 0;
 	}
+	notify->is_absent = false;
 	notify->has_markup = notify->has_actions = false;
 	const char *name;
 	if (sd_bus_message_enter_container(reply, 'a', "s") > 0) {
@@ -234,8 +248,14 @@ static void notify_ask(struct notify *notify) {
 	if (notify->server != NOTIFY_UNASKED) {
 		return;
 	}
-	int result = sd_bus_call_method_async(notify->bus, &notify->asking, NOTIFY_NAME, NOTIFY_PATH,
-		NOTIFY_NAME, "GetCapabilities", notify_on_capabilities, notify, NULL);
+	sd_bus_message *call = NULL;
+	int result = sd_bus_message_new_method_call(
+		notify->bus, &call, NOTIFY_NAME, NOTIFY_PATH, NOTIFY_NAME, "GetCapabilities");
+	if (result >= 0) {
+		result = sd_bus_call_async(notify->bus, &notify->asking, call, notify_on_capabilities,
+			notify, NOTIFY_PATIENCE_USEC);
+	}
+	sd_bus_message_unref(call);
 	if (result >= 0) { /* else what waits, waits for the next one */
 		notify->server = NOTIFY_ASKING;
 	}
@@ -289,10 +309,13 @@ static int notify_on_acted(sd_bus_message *message, void *ctx, sd_bus_error *err
 static int notify_on_owner(sd_bus_message *message, void *ctx, sd_bus_error *error) {
 	(void)error;
 	const char *name, *old, *new;
-	if (sd_bus_message_read(message, "sss", &name, &old, &new) > 0 && old[0]) {
-		notify_forget_server(ctx);
-		notify_send_waiting(ctx); /* each asks, or starts, the new one */
+	if (sd_bus_message_read(message, "sss", &name, &old, &new) <= 0) {
+		return 0;
 	}
+	if (old[0]) {
+		notify_forget_server(ctx);
+	}
+	notify_send_waiting(ctx); /* asks, or starts, the new one */
 	return 0;
 }
 
@@ -378,7 +401,8 @@ static void notify_item_send(struct notify_item *item) {
 	sd_bus_message *call = NULL;
 	int result = notify_call_make(notify, &item->next, item->id, &call);
 	if (result >= 0) {
-		result = sd_bus_call_async(notify->bus, &item->call, call, notify_on_shown, item, 0);
+		result = sd_bus_call_async(
+			notify->bus, &item->call, call, notify_on_shown, item, NOTIFY_PATIENCE_USEC);
 	}
 	sd_bus_message_unref(call);
 	notify_text_clear(&item->next);
@@ -422,6 +446,9 @@ void notify_show(struct notify *notify, const struct notification *notification)
 	}
 	struct notify_item *item = notify_find(notify, notification->key);
 	if (!item) {
+		if (notify->is_absent) {
+			notify_limit_waiting(notify);
+		}
 		item = notify_add(notify, notification->key);
 	}
 	if (!item) {

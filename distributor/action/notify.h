@@ -2,7 +2,8 @@
 /*
  * Desktop notifications (org.freedesktop.Notifications) on the session bus. Text from outside is
  * made safe: control and direction characters go, markup is escaped when the server understands
- * markup, lengths are cut.
+ * markup, lengths are cut. While no server is there, as before the desktop has started, the newest
+ * 16 wait for it.
  */
 #pragma once
 #include "distributor/bus/bus.h"

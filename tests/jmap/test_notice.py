@@ -194,14 +194,19 @@ def test_trouble(start, desktop):
     desktop.wait_withdrawn(notice)
 
 
-def test_no_desktop(jmap, ann, start):
-    """Nobody shows it: nothing is kept for the screen."""
+def test_desktop_that_comes_late(jmap, ann, start, session):
+    """As at a login: what came before there was a screen is shown on it, unless it was read meanwhile."""
     sync = start()
-    deliver(jmap, ann, *"abc")
+    _, second, _ = deliver(jmap, ann, "one.", "two.", "three.")
     sync.run()
-    sync.wait_log("no notification can be shown")
+    sync.wait_log("notifications wait for a program that shows them")
+    jmap.change(ann, second, keywords={"$seen": True})
     sync.run()
-    assert len(jmap.asked()[-1].calls) == 4, "the mails are not asked for again"
+    desktop = Desktop(session)
+    desktop.wait("one.")
+    desktop.wait("three.")
+    assert not desktop.about("two.")
+    desktop.stop()
 
 
 # ---- clicks ----

@@ -81,15 +81,32 @@ def test_withdrawn_before_it_is_shown(desk, server):
 
 def test_no_server_and_one_that_comes_back(desk, session):
     h = desk()
-    h.send("show a 0 lost|x")
-    h.wait_log("no notification can be shown")
-    server = Server(session)
     h.send("show a 0 one|1")
+    h.wait_log("notifications wait for a program that shows them")
+    server = Server(session)
     assert server.shown(1)[0][:3] == (0, "mail-unread", "one")
     server.stop()
     server = Server(session, "body")
     h.send("show a 0 two|<")
     assert server.shown(1)[0][:4] == (0, "mail-unread", "two", "<")
+    server.process.kill()
+
+
+def test_what_waits_for_a_server(desk, session):
+    """The newest sixteen, less what was withdrawn; nobody is told that they are closed."""
+    h = desk()
+    h.send("offer k0 title0.")
+    h.wait_log("notifications wait for a program that shows them")
+    h.send(*[f"offer k{i} title{i}." for i in range(1, 30)], "withdraw k20", "offer k21 newer.")
+    for i in range(30 - 16):
+        h.expect(f"closed k{i}")
+    server = Server(session)
+    wait_until(lambda: len(server.shown()) == 15, 20, "all of them")
+    assert sorted(s[2] for s in server.shown()) == sorted(
+        ["newer.", *(f"title{i}." for i in range(14, 30) if i not in (20, 21))]
+    )
+    assert not [line for line in h.said if line.startswith("closed")]
+    assert h.log().count("notifications wait for") == 1
     server.process.kill()
 
 
@@ -145,12 +162,11 @@ def test_closed_is_told(desk, acting):
     assert not [line for line in h.said if line.startswith("closed")]
 
 
-def test_closed_is_told_of_what_was_never_shown(desk, hooks):
-    for h in (hooks(""), desk()):
-        h.send("offer a A", "offer b B")
-        h.expect("closed a")
-        h.expect("closed b")
-        h.finish()
+def test_closed_is_told_where_there_is_no_bus(hooks):
+    h = hooks("")
+    h.send("offer a A", "offer b B")
+    h.expect("closed a")
+    h.expect("closed b")
 
 
 def test_a_flood_of_notices_is_bounded(desk, acting):
