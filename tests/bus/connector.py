@@ -25,6 +25,7 @@ def arguments_of(version, words=None):
     parser.add_argument("--log", required=True, help="JSON lines of what happened")
     parser.add_argument("--behaviour", choices=BEHAVIOURS, default="id", help="how Message is answered")
     parser.add_argument("--slow", type=float, default=0, help="seconds before Message is answered")
+    parser.add_argument("--gate", metavar="FILE", help="Message is answered once it is there")
     parser.add_argument("--exit-after", type=float, help="seconds without a call")
     parser.add_argument("--exit-at-once", action="store_true")
     parser.add_argument("--nameless", action="store_true", help="never take the name")
@@ -103,6 +104,8 @@ class Connector:
             self.send_return(message, *self.empty_return())
         elif self.options.slow:
             GLib.timeout_add(int(self.options.slow * 1000), self.answer_once, message, facts)
+        elif self.options.gate:
+            GLib.timeout_add(20, self.answer_behind_gate, message, facts)
         else:
             self.answer(message, facts)
         return dbus.lowlevel.HANDLER_RESULT_HANDLED
@@ -111,6 +114,9 @@ class Connector:
         self.answer(message, facts)
         self.log("Answered")
         return False
+
+    def answer_behind_gate(self, message, facts):
+        return self.answer_once(message, facts) if os.path.exists(self.options.gate) else True
 
     def answer(self, message, facts):
         behaviour = self.options.behaviour

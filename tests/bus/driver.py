@@ -43,7 +43,8 @@ class Driver:
         self.tell("push", token, text)
 
     def events(self, *names):
-        lines = [json.loads(line) for line in self.out.read_text().splitlines()]
+        whole = self.out.read_text().rpartition("\n")[0]  # the last line may be half written
+        lines = [json.loads(line) for line in whole.splitlines()]
         return [line for line in lines if not names or line["event"] in names]
 
     def wait(self, name, count=1, timeout=20):

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """`bellwire move` between two real relays: apps hear of new endpoints alone, and no push is lost, whatever fails."""
 
+import time
+
 import pytest
 from harness.certificates import make_certificate
 from harness.process import free_port, wait_until
@@ -97,11 +99,13 @@ def test_running_apps_come_first(daemon, other, caller, session):
     for app in sleepers:
         app.wait("left")
         wait_until(lambda app=app: not caller.bus.name_has_owner(app.service), 20, "its end")
+    begin = time.monotonic()
     move(daemon, other)
     times = [app.wait("NewEndpoint", 2)[1]["time"] for app in runners]
     starts = sorted(app.wait("started", 2)[1]["time"] for app in sleepers)
     assert max(times) < starts[2], (times, starts)
-    assert all(later - sooner > 0.5 for sooner, later in zip(starts, starts[1:])), starts
+    # a second or more between two; a start may be late, but none is early
+    assert all(start - begin > 0.95 * number for number, start in enumerate(starts)), (begin, starts)
 
 
 def test_there_and_back_again(daemon, relay, other, caller, app):
@@ -139,6 +143,7 @@ def test_a_move_that_is_taken_back_leaves_nothing(daemon, relay, other, caller, 
     wait_until(lambda: other.metrics()["bellwire_device_hellos_total"] > 0, 20, "the other relay")
     relay.push(old, b"as ever")
     wait_bodies(app, b"as ever")
+    wait_drained(daemon, relay)  # else it would come once more
     daemon.restart()
     relay.push(old, b"also later")
     wait_bodies(app, b"as ever", b"also later")

@@ -13,12 +13,17 @@ NOT_CONNECTED = 3  # EXIT STATUS in bellwire(1)
 
 def check(daemon, state, *words):
     """Both forms say the same, and end with the status for it."""
-    wait_until(lambda: daemon.status()["state"] == state, 30, f"{state}, not {daemon.status()}")
-    told = daemon.status()
-    for word in words:
-        assert word in told["reason"], told
-    for_people = daemon.tool("status")
-    assert told["reason"] in for_people.stdout, for_people.stdout
+
+    def agreed():
+        """Between two attempts, so that both tell of the same moment."""
+        told, shown = daemon.status(), daemon.tool("status")
+        is_so = told["state"] == state and all(word in told["reason"] for word in words)
+        return shown if is_so and told["reason"] in shown.stdout and "under way" not in shown.stdout else None
+
+    try:
+        for_people = wait_until(agreed, 30, f"{state} with {words}")
+    except AssertionError as error:
+        raise AssertionError(f"{error}\n{daemon.status()}\n{daemon.tool('status').stdout}") from None
     assert for_people.stdout.startswith("not connected"), for_people.stdout
     assert for_people.returncode == daemon.tool("status", "--json").returncode == NOT_CONNECTED
     return for_people.stdout

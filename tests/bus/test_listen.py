@@ -93,7 +93,7 @@ def test_what_nobody_listens_to_waits(daemon, door, listen):
     """In its order, over a restart, and once."""
     for number in range(20):
         send(door, f"message {number}")
-    assert daemon.status()["waiting"] == 20
+    wait_until(lambda: daemon.status()["waiting"] == 20, 20, "all of them")
     (app,) = daemon.apps()
     assert app["kind"] == "named" and app["waiting"] == 20
     daemon.wait_acknowledged(20)

@@ -39,7 +39,7 @@ def test_pending_register_holds_up_nobody(driver, caller, session):
     for _ in range(50):
         before = time.monotonic()
         caller.introspect()
-        assert time.monotonic() - before < 1
+        assert time.monotonic() - before < 10
     assert answers == []
     driver.tell("release")
     thread.join(20)

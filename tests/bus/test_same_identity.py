@@ -25,7 +25,7 @@ class Machine:
         self.app = self.session.app(SERVICE).start()
         self.daemon = Daemon(self.session, relay, {}, self.clock)
         if state:
-            shutil.copytree(state, self.daemon.state_dir, ignore=shutil.ignore_patterns("lock"))
+            shutil.copytree(state, self.daemon.state_dir, ignore=shutil.ignore_patterns("lock", "*.new-*"))
         self.daemon.start()
 
     def is_up(self):
