@@ -38,6 +38,7 @@ struct config {
 	int64_t address_rate, address_burst;
 	int64_t max_connections, max_pushes, max_devices;
 	int64_t address_connections, address_devices; /* 0: no limit */
+	int64_t address_registers, address_register_burst;
 
 	/* the queue */
 	int64_t queue_messages, queue_bytes, subscriptions;

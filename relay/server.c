@@ -149,6 +149,8 @@ static void server_make_limits(struct server *server) {
 		[LIMIT_ENDPOINT] = {(double)config->endpoint_rate / 60, (double)config->endpoint_burst},
 		[LIMIT_SENDER] = {(double)config->sender_rate / 60, (double)config->sender_burst},
 		[LIMIT_ADDRESS] = {(double)config->address_rate / 60, (double)config->address_burst},
+		[LIMIT_REGISTER] = {(double)config->address_registers / 60,
+			(double)config->address_register_burst},
 	};
 	server->limits = limits_create(rates, SERVER_LIMIT_ENTRIES);
 }
@@ -174,6 +176,7 @@ static bool server_make_devices(struct server *server) {
 		.slow_sec = 60,
 		.tcp_user_timeout_ms = 60000,
 		.max_sockets = (size_t)config->max_devices,
+		.limits = server->limits,
 		.client_sockets = config->rate_limits ? (uint32_t)config->address_devices : 0,
 	};
 	server->devices = devices_create(&options);

@@ -2,8 +2,8 @@
 /*
  * One device socket's session, for the files of this folder. It lives until its socket is closed
  * and no store operation refers to it any more. device.c has its life, its clock and the delivery;
- * device_hello.c the way from hello to ready; device_messages.c what the client says; devices.c the
- * registry of all.
+ * device_hello.c the way from hello to ready; device_messages.c what the client says; turns.c who
+ * of an address may register; devices.c the registry of all.
  */
 #pragma once
 #include "common/autopush.h"
@@ -11,6 +11,7 @@
 #include "common/hashmap.h"
 #include "common/log_limit.h"
 #include "relay/device/devices.h"
+#include "relay/device/turns.h"
 #include "relay/device/websocket.h"
 #include "relay/device/window.h"
 #include "relay/http/client.h"
@@ -92,7 +93,8 @@ struct devices {
 	bool is_destroyed;
 	struct list acks_kept; /* struct acks::link: the store was away */
 	size_t acks_kept_count;
-	struct log_limit acks_lost, used_twice, used_on_two, too_many;
+	struct hashmap *lines; /* of who waits for the registers of its address: turns.c */
+	struct log_limit acks_lost, used_twice, used_on_two, too_many, too_fast;
 	struct list wheel[DEVICES_WHEEL_SLOTS]; /* struct device::timer, by due_sec */
 	uint32_t turned_sec; /* the wheel was turned up to this second */
 	ev_timer tick;
@@ -169,7 +171,10 @@ void devices_on_hello_timer(struct ev_loop *loop, ev_timer *timer, int revents);
 void device_on_text(struct websocket *socket, struct slice text);
 /* Starts requests that waited for the rate limit. */
 void device_requests_continue(struct device *device, uint32_t now_sec);
+/* They wait for their device's rate, or are under way, and want to be continued every second. */
 bool device_requests_wait(const struct device *device);
+/* It is the turn of the first register that waits; see turns.h. */
+void device_requests_on_turn(struct turn *turn);
 void device_requests_cancel(struct device *device);
 
 /* ---- devices.c --------------------------------------------------------------------------------

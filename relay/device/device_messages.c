@@ -30,8 +30,8 @@ struct device_request {
 	enum autopush_type type;
 	enum device_request_state state;
 	int status;
-	bool has_key;
-	uint8_t key_hash[STORE_KEY_HASH_BYTES];
+	bool has_key, has_point; /* a key without its point follows later */
+	uint8_t point[P256_POINT_BYTES]; /* has the form of one, and is checked in its turn */
 	uint32_t max_body;
 	struct channel_id channel;
 	struct subscription_id subscription;
@@ -44,14 +44,16 @@ struct device_requests {
 	uint32_t count, waiting;
 	double tokens;
 	uint32_t filled_sec;
+	struct device *device;
+	struct turn turn;
 };
-
-static void device_request_run(struct device_request *request);
 
 static struct device_requests *device_requests_of(struct device *device) {
 	if (!device->requests) {
 		device->requests = mem_zalloc(sizeof *device->requests);
 		list_init(&device->requests->list);
+		list_init(&device->requests->turn.link);
+		device->requests->device = device;
 		device->requests->tokens = DEVICE_REQUEST_BURST;
 		device->requests->filled_sec = devices_now(device->devices);
 	}
@@ -64,7 +66,7 @@ static void device_request_free(struct device_request *request) {
 }
 
 bool device_requests_wait(const struct device *device) {
-	return device->requests != NULL;
+	return device->requests && !device->requests->turn.line;
 }
 
 void device_requests_cancel(struct device *device) {
@@ -81,6 +83,7 @@ void device_requests_cancel(struct device *device) {
 			device_request_free(request);
 		}
 	}
+	turns_leave(device->devices, &requests->turn);
 	free(requests);
 	device->requests = NULL;
 }
@@ -176,7 +179,17 @@ static void device_on_subscribed(const struct store_subscribed *result, void *ct
 	device_unref(device);
 }
 
-static void device_request_subscribe(struct device_request *request) {
+/* The hash of a key that follows later is all zero. False when it is no point of the curve. */
+static bool device_request_hash_key(
+	const struct device_request *request, uint8_t out_hash[STORE_KEY_HASH_BYTES]) {
+	unsigned hashed;
+	return !request->has_point ||
+		   (p256_point_is_valid(request->point) && EVP_Digest(request->point, sizeof request->point,
+													   out_hash, &hashed, EVP_sha256(), NULL) == 1);
+}
+
+/* False, with nothing done, when its key is none. */
+static bool device_request_subscribe(struct device_request *request) {
 	struct device *device = request->device;
 	struct store_subscribe what = {
 		.device = device->id,
@@ -184,24 +197,25 @@ static void device_request_subscribe(struct device_request *request) {
 		.has_key = request->has_key,
 		.max_body = request->max_body,
 	};
-	memcpy(what.key_hash, request->key_hash, sizeof what.key_hash);
+	if (!device_request_hash_key(request, what.key_hash)) {
+		return false;
+	}
 	subscription_id_generate(request->has_key, &what.fresh);
 	if (device->invite) {
 		what.invite = device->invite->id;
 		what.invite_devices = device->invite->devices;
 		what.messages_per_day = device->invite->messages_per_day;
 	}
+	(void)device_ref(device);
 	store_subscribe(device->devices->options.store, &what, device_on_subscribed, request);
+	return true;
 }
 
-/* False when it is no point of the curve. */
-static bool device_read_key(struct slice text, uint8_t out_hash[STORE_KEY_HASH_BYTES]) {
-	uint8_t point[P256_POINT_BYTES];
+/* What has the form of a point. */
+static bool device_read_point(struct slice text, uint8_t out_point[P256_POINT_BYTES]) {
 	size_t length;
-	unsigned hashed;
-	return base64url_decode_lenient(text, point, sizeof point, &length) && length == sizeof point &&
-		   point[0] == 4 && p256_point_is_valid(point) &&
-		   EVP_Digest(point, sizeof point, out_hash, &hashed, EVP_sha256(), NULL) == 1;
+	return base64url_decode_lenient(text, out_point, P256_POINT_BYTES, &length) &&
+		   length == P256_POINT_BYTES && out_point[0] == 4;
 }
 
 /* ---- unregister --------------------------------------------------------------------------------
@@ -222,16 +236,67 @@ static void device_on_unsubscribed(enum store_outcome outcome, void *ctx) {
 /* ---- both --------------------------------------------------------------------------------------
  */
 
+/* It may be done by then: flush behind it. */
 static void device_request_run(struct device_request *request) {
 	struct device *device = request->device;
+	request->requests->tokens -= 1;
 	request->state = REQUEST_AT_STORE;
-	(void)device_ref(device);
-	if (request->type == AUTOPUSH_REGISTER) {
-		device_request_subscribe(request);
-	} else {
+	if (request->type != AUTOPUSH_REGISTER) {
+		(void)device_ref(device);
 		store_unsubscribe(device->devices->options.store, device->id, request->channel,
 			device_on_unsubscribed, request);
+	} else if (!device_request_subscribe(request)) {
+		request->status = 400;
+		request->state = REQUEST_DONE;
 	}
+}
+
+/* By the device's rate, and for a register by its address's: then a place in that line is taken. */
+static bool device_request_may_run(struct device_request *request) {
+	struct device_requests *requests = request->requests;
+	return !requests->turn.line && requests->tokens >= 1 &&
+		   (request->type != AUTOPUSH_REGISTER || turns_take(request->device, &requests->turn));
+}
+
+static void device_requests_fill(struct device_requests *requests, uint32_t now_sec) {
+	requests->tokens += (double)(now_sec - requests->filled_sec) * DEVICE_REQUEST_RATE;
+	requests->filled_sec = now_sec;
+	if (requests->tokens >= DEVICE_REQUEST_BURST) {
+		requests->tokens = DEVICE_REQUEST_BURST;
+	}
+}
+
+/* Those that wait, in order. has_turn: the first is a register whose turn it is. */
+static void device_requests_run(struct device *device, bool has_turn) {
+	struct device_requests *requests = device->requests;
+	struct device_request *request;
+	LIST_FOREACH (request, &requests->list, link) {
+		if (requests->waiting == 0) {
+			break;
+		}
+		if (request->state != REQUEST_WAITING) {
+			continue;
+		}
+		if (!has_turn && !device_request_may_run(request)) {
+			break;
+		}
+		has_turn = false;
+		requests->waiting--;
+		device_request_run(request);
+	}
+	device_requests_flush(device);
+}
+
+void device_requests_on_turn(struct turn *turn) {
+	struct device_requests *requests = container_of(turn, struct device_requests, turn);
+	struct device *device = requests->device;
+	if (websocket_is_ending(&device->socket)) {
+		return; /* its end is on the way, and takes all of it along */
+	}
+	uint32_t now = devices_now(device->devices);
+	device_requests_fill(requests, now);
+	device_requests_run(device, true);
+	device_arm(device, now + 1);
 }
 
 void device_requests_continue(struct device *device, uint32_t now_sec) {
@@ -239,22 +304,8 @@ void device_requests_continue(struct device *device, uint32_t now_sec) {
 	if (!requests) {
 		return;
 	}
-	requests->tokens += (double)(now_sec - requests->filled_sec) * DEVICE_REQUEST_RATE;
-	requests->filled_sec = now_sec;
-	if (requests->tokens >= DEVICE_REQUEST_BURST) {
-		requests->tokens = DEVICE_REQUEST_BURST;
-	}
-	struct device_request *request, *next;
-	LIST_FOREACH_SAFE (request, next, &requests->list, link) {
-		if (requests->waiting == 0 || requests->tokens < 1) {
-			break;
-		}
-		if (request->state == REQUEST_WAITING) {
-			requests->waiting--;
-			requests->tokens -= 1;
-			device_request_run(request);
-		}
-	}
+	device_requests_fill(requests, now_sec);
+	device_requests_run(device, false);
 	if (requests->count == 0 && requests->tokens >= DEVICE_REQUEST_BURST) {
 		device_requests_cancel(device);
 	}
@@ -296,11 +347,11 @@ static struct device_request *device_request_add(
 
 static void device_request_start(struct device_request *request) {
 	struct device_requests *requests = request->requests;
-	if (requests->waiting > 0 || requests->tokens < 1) {
+	if (requests->waiting > 0 || !device_request_may_run(request)) {
 		requests->waiting++;
 	} else {
-		requests->tokens -= 1;
 		device_request_run(request);
+		device_requests_flush(request->device);
 	}
 }
 
@@ -310,13 +361,13 @@ static void device_handle_register(struct device *device, const struct autopush_
 		return;
 	}
 	request->max_body = device->is_ours ? message->reg.max_body : 0;
-	/* The hash of a key that follows later is all zero. */
 	bool is_later = device->is_ours && message->reg.key_is_later && !message->reg.has_key;
 	request->has_key = message->reg.has_key || is_later;
+	request->has_point = message->reg.has_key;
 	bool is_good =
 		autopush_channel_parse(message->channel, &request->channel) &&
 		(!message->reg.has_key ||
-			(message->reg.key_is_text && device_read_key(message->reg.key, request->key_hash)));
+			(message->reg.key_is_text && device_read_point(message->reg.key, request->point)));
 	if (is_good) {
 		device_request_start(request);
 	} else {

@@ -67,6 +67,7 @@ static void devices_on_tick(struct ev_loop *loop, ev_timer *timer, int revents) 
 	log_limit_tick(&devices->used_twice, ev_now(loop));
 	log_limit_tick(&devices->used_on_two, ev_now(loop));
 	log_limit_tick(&devices->too_many, ev_now(loop));
+	log_limit_tick(&devices->too_fast, ev_now(loop));
 	if (now - devices->turned_sec > DEVICES_WHEEL_SLOTS) {
 		devices->turned_sec = now - DEVICES_WHEEL_SLOTS; /* the machine slept: once around is all */
 	}
@@ -74,6 +75,7 @@ static void devices_on_tick(struct ev_loop *loop, ev_timer *timer, int revents) 
 		devices->turned_sec++;
 		devices_turn_slot(devices, now);
 	}
+	turns_tick(devices);
 	acks_retry(devices);
 	if (devices->sockets == 0 && devices->acks_kept_count == 0) {
 		ev_timer_stop(loop, timer);
@@ -159,7 +161,13 @@ struct devices *devices_create(const struct devices_options *options) {
 		.event = "one address has too many devices, more are refused setting=address_devices",
 		.period_sec = DEVICES_TOO_MANY_SEC,
 		.lines = 1};
+	devices->too_fast = (struct log_limit){
+		.event =
+			"one address registers too fast, more wait for their turn setting=address_registers",
+		.period_sec = DEVICES_TOO_MANY_SEC,
+		.lines = 1};
 	client_counts_init(&devices->clients);
+	devices->lines = turns_create_lines();
 	devices->by_id = hashmap_create(offsetof(struct device, id), sizeof(struct device_id));
 	devices->detaching =
 		hashmap_create(offsetof(struct devices_detach, id), sizeof(struct device_id));
@@ -189,6 +197,7 @@ void devices_release(struct devices *devices) {
 	hashmap_destroy(devices->by_id);
 	hashmap_destroy(devices->detaching);
 	client_counts_finish(&devices->clients);
+	hashmap_destroy(devices->lines);
 	buffer_finish(&devices->scratch);
 	free(devices);
 }

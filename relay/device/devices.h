@@ -6,6 +6,7 @@
  */
 #pragma once
 #include "relay/http/request.h"
+#include "relay/ops/limits.h"
 #include "relay/ops/metrics.h"
 #include "relay/push/token.h"
 #include "storage/store.h"
@@ -40,6 +41,7 @@ struct devices_options {
 	uint32_t tcp_user_timeout_ms;
 	size_t max_sockets; /* beyond it upgrades get 503 */
 	uint32_t client_sockets; /* of one client (see http/client.h), beyond it 429; 0: no limit */
+	struct limits *limits; /* for what one client registers; NULL: no limit */
 };
 
 struct devices *devices_create(const struct devices_options *options);

@@ -1,12 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Token buckets in three bounded tables with a list of use each. */
+/* Token buckets in bounded tables with a list of use each. */
 #include "relay/ops/limits.h"
 #include "common/hashmap.h"
 #include "common/list.h"
 #include "common/mem.h"
-#include <arpa/inet.h>
+#include "relay/http/client.h"
 #include <math.h>
-#include <netinet/in.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -58,16 +57,24 @@ void limits_destroy(struct limits *limits) {
 	free(limits);
 }
 
+static double limits_tokens(
+	const struct limit_table *table, const struct limit_bucket *bucket, double now_sec) {
+	double earned = (now_sec - bucket->filled_at) * table->rate.per_sec;
+	return fmin(table->rate.burst, bucket->tokens + fmax(0, earned));
+}
+
+static void limits_forget(struct limit_table *table, struct limit_bucket *bucket) {
+	(void)hashmap_remove(table->buckets, bucket->key);
+	list_remove(&bucket->link);
+	free(bucket);
+}
+
 static struct limit_bucket *limits_bucket(struct limits *limits, enum limit_kind kind,
 	const uint8_t key[LIMITS_KEY_BYTES], double now_sec) {
 	struct limit_table *table = &limits->tables[kind];
 	struct limit_bucket *bucket = hashmap_get(table->buckets, key);
 	if (!bucket && hashmap_count(table->buckets) >= limits->entries) {
-		bucket = container_of(table->used.next, struct limit_bucket, link);
-		(void)hashmap_remove(table->buckets, bucket->key);
-		list_remove(&bucket->link);
-		free(bucket);
-		bucket = NULL;
+		limits_forget(table, list_first(&table->used, struct limit_bucket, link));
 	}
 	if (!bucket) {
 		bucket = mem_zalloc(sizeof *bucket);
@@ -79,34 +86,22 @@ static struct limit_bucket *limits_bucket(struct limits *limits, enum limit_kind
 	}
 	list_remove(&bucket->link);
 	list_append(&table->used, &bucket->link);
-	double earned = (now_sec - bucket->filled_at) * table->rate.per_sec;
-	bucket->tokens = fmin(table->rate.burst, bucket->tokens + fmax(0, earned));
+	bucket->tokens = limits_tokens(table, bucket, now_sec);
 	bucket->filled_at = now_sec;
 	return bucket;
 }
 
-/* An IPv4 address, or the /64 of an IPv6 one. False for what is never limited. */
+static void limits_client_key(uint64_t client, uint8_t out_key[LIMITS_KEY_BYTES]) {
+	memset(out_key, 0, LIMITS_KEY_BYTES);
+	memcpy(out_key, &client, sizeof client);
+}
+
+/* False for what is never limited. */
 static bool limits_address_key(
 	const struct sockaddr_storage *address, uint8_t out_key[LIMITS_KEY_BYTES]) {
-	memset(out_key, 0, LIMITS_KEY_BYTES);
-	if (address && address->ss_family == AF_INET) {
-		const struct sockaddr_in *v4 = (const void *)address;
-		memcpy(out_key, &v4->sin_addr, 4);
-		out_key[15] = 4;
-		return out_key[0] != 127;
-	}
-	if (address && address->ss_family == AF_INET6) {
-		const struct sockaddr_in6 *v6 = (const void *)address;
-		if (IN6_IS_ADDR_V4MAPPED(&v6->sin6_addr)) {
-			memcpy(out_key, v6->sin6_addr.s6_addr + 12, 4);
-			out_key[15] = 4;
-			return out_key[0] != 127;
-		}
-		memcpy(out_key, v6->sin6_addr.s6_addr, 8);
-		out_key[15] = 6;
-		return !IN6_IS_ADDR_LOOPBACK(&v6->sin6_addr);
-	}
-	return false;
+	uint64_t client = client_key((const struct sockaddr *)(const void *)address);
+	limits_client_key(client, out_key);
+	return client != 0;
 }
 
 static double limits_wait(
@@ -122,7 +117,7 @@ static uint32_t limits_wait_sec(double wait) {
 uint32_t limits_take(struct limits *limits, double now_sec,
 	const struct subscription_id *subscription, const uint8_t *sender_key_hash,
 	const struct sockaddr_storage *address) {
-	struct limit_bucket *buckets[LIMIT_KIND_COUNT];
+	struct limit_bucket *buckets[LIMIT_MESSAGE_KINDS];
 	buckets[LIMIT_ENDPOINT] = limits_bucket(limits, LIMIT_ENDPOINT, subscription->bytes, now_sec);
 	if (buckets[LIMIT_ENDPOINT]->seen < LIMITS_EXEMPT) {
 		buckets[LIMIT_ENDPOINT]->seen++;
@@ -135,13 +130,13 @@ uint32_t limits_take(struct limits *limits, double now_sec,
 								 ? limits_bucket(limits, LIMIT_ADDRESS, key, now_sec)
 								 : NULL;
 	double wait = 0;
-	for (int kind = 0; kind < LIMIT_KIND_COUNT; kind++) {
+	for (int kind = 0; kind < LIMIT_MESSAGE_KINDS; kind++) {
 		wait = fmax(wait, limits_wait(limits, kind, buckets[kind]));
 	}
 	if (wait > 0) {
 		return limits_wait_sec(wait);
 	}
-	for (int kind = 0; kind < LIMIT_KIND_COUNT; kind++) {
+	for (int kind = 0; kind < LIMIT_MESSAGE_KINDS; kind++) {
 		if (buckets[kind]) {
 			buckets[kind]->tokens -= 1;
 		}
@@ -168,4 +163,31 @@ uint32_t limits_take_check(struct limits *limits, double now_sec,
 		return 0;
 	}
 	return limits_wait_sec(wait);
+}
+
+/* Looks at two of those used longest ago: more than come. */
+static void limits_forget_full(struct limit_table *table, double now_sec) {
+	for (int i = 0; i < 2; i++) {
+		struct limit_bucket *bucket = list_first(&table->used, struct limit_bucket, link);
+		if (!bucket || limits_tokens(table, bucket, now_sec) < table->rate.burst) {
+			return;
+		}
+		limits_forget(table, bucket);
+	}
+}
+
+bool limits_take_register(struct limits *limits, double now_sec, uint64_t client) {
+	struct limit_table *table = &limits->tables[LIMIT_REGISTER];
+	if (!client || table->rate.per_sec <= 0) {
+		return true;
+	}
+	uint8_t key[LIMITS_KEY_BYTES];
+	limits_client_key(client, key);
+	limits_forget_full(table, now_sec);
+	struct limit_bucket *bucket = limits_bucket(limits, LIMIT_REGISTER, key, now_sec);
+	if (bucket->tokens < 1) {
+		return false;
+	}
+	bucket->tokens -= 1;
+	return true;
 }

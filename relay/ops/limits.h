@@ -1,17 +1,26 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Token buckets for what senders may do: by endpoint, by VAPID key, by address. The first
- * LIMITS_EXEMPT messages that an endpoint gets here are never limited, for a mail server sends its
- * verification once and never again. Memory is bounded: the bucket that was used longest ago goes.
+ * Token buckets for what senders may do: by endpoint, by VAPID key, by address; and for what
+ * devices of an address may register. The first LIMITS_EXEMPT messages that an endpoint gets here
+ * are never limited, for a mail server sends its verification once and never again. Memory is
+ * bounded: the bucket that was used longest ago goes.
  */
 #pragma once
 #include "storage/ids.h"
+#include <stdbool.h>
 #include <stdint.h>
 #include <sys/socket.h>
 
 enum { LIMITS_EXEMPT = 10 };
 
-enum limit_kind { LIMIT_ENDPOINT, LIMIT_SENDER, LIMIT_ADDRESS, LIMIT_KIND_COUNT };
+enum limit_kind {
+	LIMIT_ENDPOINT,
+	LIMIT_SENDER,
+	LIMIT_ADDRESS,
+	LIMIT_MESSAGE_KINDS, /* the kinds before it are those of a message */
+	LIMIT_REGISTER = LIMIT_MESSAGE_KINDS,
+	LIMIT_KIND_COUNT
+};
 
 struct limit_rate {
 	double per_sec;
@@ -37,3 +46,8 @@ uint32_t limits_take(struct limits *limits, double now_sec,
  * first messages. */
 uint32_t limits_take_check(struct limits *limits, double now_sec,
 	const struct subscription_id *subscription, const struct sockaddr_storage *address);
+
+/* One registration of this client (see http/client.h; 0 is not limited). Takes one from its bucket,
+ * or nothing and returns false. Without a rate nobody is limited. Buckets that are full again are
+ * forgotten. now_sec may be another clock than that of messages, but always the same. */
+bool limits_take_register(struct limits *limits, double now_sec, uint64_t client);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Token buckets, with a clock of the test's own. */
+#include "relay/http/client.h"
 #include "relay/ops/limits.h"
 #include <arpa/inet.h>
 #include <netinet/in.h>
@@ -119,6 +120,70 @@ static void memory_is_bounded_and_the_oldest_goes(void **state) {
 	limits_destroy(limits);
 }
 
+static unsigned registered(struct limits *limits, double now, uint64_t client, unsigned tries) {
+	unsigned count = 0;
+	while (tries-- > 0) {
+		count += limits_take_register(limits, now, client);
+	}
+	return count;
+}
+
+static const struct limit_rate register_rates[LIMIT_KIND_COUNT] = {
+	[LIMIT_ENDPOINT] = {.per_sec = 1, .burst = 5},
+	[LIMIT_ADDRESS] = {.per_sec = 1, .burst = 1},
+	[LIMIT_REGISTER] = {.per_sec = 10, .burst = 30},
+};
+
+static void a_client_registers_its_burst_and_then_by_the_second(void **state) {
+	(void)state;
+	struct limits *limits = limits_create(register_rates, 100);
+	assert_int_equal(registered(limits, 100, 7, 50), 30);
+	assert_int_equal(registered(limits, 101, 7, 50), 10);
+	assert_int_equal(registered(limits, 101, 8, 50), 30);
+	assert_int_equal(registered(limits, 102.05, 7, 50), 10);
+	assert_int_equal(registered(limits, 5000, 7, 50), 30); /* no more than the burst */
+	assert_int_equal(registered(limits, 4000, 7, 50), 0); /* a clock that goes back earns nothing */
+	assert_int_equal(registered(limits, 5000, 0, 500), 500);
+	limits_destroy(limits);
+}
+
+static void registers_and_messages_have_buckets_of_their_own(void **state) {
+	(void)state;
+	struct limits *limits = limits_create(register_rates, 100);
+	struct sockaddr_storage one = address("192.0.2.1");
+	uint64_t client = client_key((const struct sockaddr *)&one);
+	assert_int_equal(registered(limits, 5, client, 50), 30);
+	assert_int_equal(limits_take_check(limits, 5, &endpoint, &one), 0);
+	for (int i = 0; i < LIMITS_EXEMPT; i++) {
+		assert_int_equal(limits_take(limits, 5, &endpoint, NULL, &one), 0);
+	}
+	assert_int_equal(limits_take(limits, 5, &endpoint, NULL, &one), 1);
+	assert_int_equal(registered(limits, 6, client, 50), 10);
+	limits_destroy(limits);
+}
+
+static void without_a_rate_everybody_registers(void **state) {
+	(void)state;
+	struct limits *limits = limits_create(rates, 2);
+	assert_int_equal(registered(limits, 5, 7, 5000), 5000);
+	limits_destroy(limits);
+}
+
+static void buckets_of_registers_are_bounded_and_the_full_ones_go(void **state) {
+	(void)state;
+	struct limits *limits = limits_create(register_rates, 2);
+	assert_int_equal(registered(limits, 5, 7, 50), 30);
+	assert_int_equal(registered(limits, 5, 8, 50), 30);
+	assert_int_equal(registered(limits, 5, 9, 1), 1); /* 7 goes for it, full or not */
+	assert_int_equal(registered(limits, 5, 8, 50), 0);
+	assert_int_equal(registered(limits, 5, 7, 50), 30);
+	/* 9 and 8 were forgotten when 7 came and 10 comes, which changes nothing for them */
+	assert_int_equal(registered(limits, 1000, 10, 50), 30);
+	assert_int_equal(registered(limits, 1000, 8, 50), 30);
+	assert_int_equal(registered(limits, 1000, 10, 50), 0);
+	limits_destroy(limits);
+}
+
 int main(void) {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(the_first_ten_are_free_then_the_burst),
@@ -126,6 +191,10 @@ int main(void) {
 		cmocka_unit_test(an_address_is_limited_over_all_its_endpoints),
 		cmocka_unit_test(checks_cost_the_address_and_ten_go_on_credit),
 		cmocka_unit_test(memory_is_bounded_and_the_oldest_goes),
+		cmocka_unit_test(a_client_registers_its_burst_and_then_by_the_second),
+		cmocka_unit_test(registers_and_messages_have_buckets_of_their_own),
+		cmocka_unit_test(without_a_rate_everybody_registers),
+		cmocka_unit_test(buckets_of_registers_are_bounded_and_the_full_ones_go),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
