@@ -78,6 +78,9 @@ enum {
 	DEVICE_REQUEST_RATE = 10, /* … and then a second */
 	DEVICE_REQUESTS_MAX = 2048, /* under way or waiting; beyond: 429 */
 	DEVICE_REQUESTS_KEPT_MAX = 2 * DEVICE_REQUESTS_MAX, /* with the refused; beyond: the end */
+	/* With so many of one client kept, the end comes to who has more than its share. */
+	DEVICES_CLIENT_REQUESTS_MAX = 65536,
+	DEVICE_REQUESTS_SHARE = 64,
 };
 
 struct devices {
@@ -90,6 +93,7 @@ struct devices {
 	struct buffer scratch; /* the frame being printed, behind websocket_headroom() bytes */
 	size_t sockets, references; /* a session may outlive its socket, and the destruction */
 	struct client_counts clients; /* the sockets of each */
+	struct client_counts asked; /* the requests kept of each, when there are options.limits */
 	bool is_destroyed;
 	struct list acks_kept; /* struct acks::link: the store was away */
 	size_t acks_kept_count;

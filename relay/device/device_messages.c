@@ -60,7 +60,14 @@ static struct device_requests *device_requests_of(struct device *device) {
 	return device->requests;
 }
 
+/* 0 when requests of one client have no limit. */
+static uint64_t device_requests_client(const struct device *device) {
+	return device->devices->options.limits ? device->client : 0;
+}
+
 static void device_request_free(struct device_request *request) {
+	const struct device *device = request->device;
+	client_counts_leave(&device->devices->asked, device_requests_client(device));
 	list_remove(&request->link);
 	free(request);
 }
@@ -313,7 +320,10 @@ void device_requests_continue(struct device *device, uint32_t now_sec) {
 
 /* The refused wait in the list too, for their turn to be answered. */
 static bool device_requests_are_flood(struct device *device) {
-	if (device_requests_of(device)->count < DEVICE_REQUESTS_KEPT_MAX) {
+	uint32_t mine = device_requests_of(device)->count;
+	uint32_t all = client_counts_get(&device->devices->asked, device_requests_client(device));
+	if (mine < DEVICE_REQUESTS_KEPT_MAX &&
+		(mine < DEVICE_REQUESTS_SHARE || all < DEVICES_CLIENT_REQUESTS_MAX)) {
 		return false;
 	}
 	log_debug("device", "%s floods with requests", device_log_name(device));
@@ -336,6 +346,7 @@ static struct device_request *device_request_add(
 	request->channel_len = (uint8_t)message->channel.len;
 	memcpy(request->channel_text, message->channel.data, message->channel.len);
 	list_append(&requests->list, &request->link);
+	(void)client_counts_enter(&device->devices->asked, device_requests_client(device), UINT32_MAX);
 	requests->count++;
 	device_arm(device, devices_now(device->devices) + 1);
 	if (requests->count > DEVICE_REQUESTS_MAX) {

@@ -167,6 +167,7 @@ struct devices *devices_create(const struct devices_options *options) {
 		.period_sec = DEVICES_TOO_MANY_SEC,
 		.lines = 1};
 	client_counts_init(&devices->clients);
+	client_counts_init(&devices->asked);
 	devices->lines = turns_create_lines();
 	devices->by_id = hashmap_create(offsetof(struct device, id), sizeof(struct device_id));
 	devices->detaching =
@@ -197,6 +198,7 @@ void devices_release(struct devices *devices) {
 	hashmap_destroy(devices->by_id);
 	hashmap_destroy(devices->detaching);
 	client_counts_finish(&devices->clients);
+	client_counts_finish(&devices->asked);
 	hashmap_destroy(devices->lines);
 	buffer_finish(&devices->scratch);
 	free(devices);

@@ -10,6 +10,7 @@ from harness.device import Device, channel_id
 from harness.process import wait_until
 from harness.sender import Vapid, b64
 from harness.street import ANN, BOB
+from harness.websocket import TEXT, Closed, frame
 
 MINE, OTHER = "192.0.2.7", "192.0.2.8"
 OFF_THE_CURVE = b64(b"\4" + b"\1" * 64)
@@ -176,6 +177,36 @@ def test_those_that_leave_take_their_place_along(start_relay):
     wait_until(lambda: relay.metrics()["bellwire_device_sockets"] == 2, 10, "the ends to be seen")
     assert relay.metrics()["bellwire_device_registers_total"] < 60, "the others took no turns"
     answers(first, ask(first, 1))
+
+
+def flood(device, count):
+    """So many registers in one go; whether the relay has borne it."""
+    text = '{"messageType":"register","channelID":"%s"}'
+    try:
+        device.send(b"".join(frame(TEXT, text % channel_id()) for _ in range(count)))
+        device.ping()
+        return True
+    except (Closed, OSError):
+        return False
+
+
+def test_what_waits_of_one_address_is_bounded(start_relay):
+    """Those that flood are sent away, not who asks for a few, nor other addresses; and it passes."""
+    relay = start(start_relay, address_registers=1, address_register_burst=1)
+    modest = device_of(relay, MINE)
+    answers(modest, ask(modest, 1))
+    floods = [device_of(relay, MINE) for _ in range(24)]
+    borne = [flood(device, 3000) for device in floods]
+    # 21 times 3000 fit; from the next on they are over the bound
+    assert borne == [True] * 21 + [False] * 3
+    ask(modest, 60)
+    other = device_of(relay, OTHER)
+    other.register()
+    assert modest.ping() < 10 and flood(other, 3000)
+    for device in floods:
+        device.close()
+    wait_until(lambda: relay.metrics()["bellwire_device_sockets"] == 2, 30, "the ends to be seen")
+    assert flood(modest, 1000), "their places are free again"
 
 
 def test_both_rates_of_a_device(start_relay):
