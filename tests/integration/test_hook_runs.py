@@ -38,6 +38,11 @@ def distributor(relay):
         shutil.rmtree(one.directory, ignore_errors=True)
 
 
+def lines_of(d):
+    """What its runs were given as lines, in order."""
+    return [json.loads(line)["data"] for run in d.runs(1) for line in run["input"].splitlines()]
+
+
 def test_a_push_runs_the_command(distributor):
     d = distributor(QUICK)
     before = int(time.time())
@@ -110,8 +115,8 @@ def test_what_came_while_it_was_away(distributor):
         d.send("mail", message=f"m{number}")
     d.start()
     d.wait_delivered()
-    lines = [json.loads(line) for run in d.runs(1) for line in run["input"].splitlines()]
-    assert [line["data"] for line in lines] == [f"m{number}" for number in range(20)]
+    wait_until(lambda: len(lines_of(d)) >= 20, 30, "every message in a run")
+    assert lines_of(d) == [f"m{number}" for number in range(20)]
     assert len(d.runs()) <= 3
     assert d.keys("mail") == keys
 
@@ -174,15 +179,11 @@ def test_a_flood_is_few_runs_and_nothing_lost(distributor, relay):
     for number in range(300):
         relay.push(endpoint, b"%d" % number)
     d.wait_delivered(60)
-
-    def got():
-        return [int(json.loads(line)["data"]) for run in d.runs(1) for line in run["input"].splitlines()]
-
     # What waits here is kept on the disk and acknowledged, so the last run may follow the relay's count.
-    wait_until(lambda: len(got()) >= 300, 30, "every message in a run")
+    wait_until(lambda: len(lines_of(d)) >= 300, 30, "every message in a run")
     took = time.monotonic() - began
     runs = d.runs(1)
-    assert got() == list(range(300))
+    assert lines_of(d) == [str(number) for number in range(300)]
     assert len(runs) <= took + 1, (len(runs), took)
 
 

@@ -17,7 +17,7 @@ def wake(monitor):
 
 
 def resumed(monitor):
-    event = monitor.events.get(timeout=2)
+    event = monitor.events.get(timeout=10)
     assert event["news"] == "resumed", event
     return event["slept_ms"]
 

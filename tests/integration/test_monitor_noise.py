@@ -3,6 +3,7 @@
 
 import queue
 import signal
+import time
 
 import pytest
 from harness.laptop import RELAY
@@ -48,7 +49,7 @@ def test_lost_messages_are_a_hint(laptop, monitor):
     laptop.ip(*routes)
     laptop.ip("route flush root 203.0.0.0/16", "route replace default via 10.0.0.9 dev eth0 metric 100")
     monitor.process.send_signal(signal.SIGCONT)
-    monitor.expect("changed", within=5)
+    monitor.expect("changed")
     assert any("messages of the kernel were lost" in line for line in monitor.log)
     assert monitor.path(RELAY)["gateway"] == "10.0.0.9"
     monitor.settle()
@@ -65,14 +66,20 @@ def test_continued_after_a_stop(monitor):
 
 def test_flapping_is_told_at_most_once_a_second(laptop, monitor):
     news = monitor.ask("status")["news"]
+    first = last = time.monotonic()
+    pauses = 0  # long enough for what was gathered to be told
     for _ in range(60):
+        begin = time.monotonic()
         laptop.ip("route del default via 10.0.0.1 dev eth0", "route add default via 10.0.0.1 dev eth0 metric 100")
+        pauses += time.monotonic() - last > 0.3
+        last = begin
         try:
             monitor.events.get(timeout=0.1)
         except queue.Empty:  # gathered further
             pass
+    took = time.monotonic() - first
     monitor.settle()
-    assert 4 <= monitor.ask("status")["news"] - news <= 9
+    assert 4 <= monitor.ask("status")["news"] - news <= took + 2 + pauses
 
 
 def test_idle_costs_no_wakeups(laptop, monitor):

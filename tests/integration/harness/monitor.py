@@ -45,7 +45,7 @@ class Monitor:
     def path(self, address):
         return self.ask("path " + address)
 
-    def expect(self, news, within=2.0):
+    def expect(self, news, within=10.0):
         """The next event is this news; returns how many seconds it took."""
         begin = time.monotonic()
         try:
@@ -55,7 +55,7 @@ class Monitor:
         assert event.get("news") == news, event
         return time.monotonic() - begin
 
-    def expect_power(self, within=2.0, **wanted):
+    def expect_power(self, within=10.0, **wanted):
         try:
             event = self.events.get(timeout=within)
         except queue.Empty:
@@ -84,7 +84,7 @@ class Monitor:
                 return count
         raise AssertionError("events without end")
 
-    def until(self, condition, within=5.0):
+    def until(self, condition, within=20.0):
         """Waits until condition() holds, looking again each 20 ms."""
         end = time.monotonic() + within
         while not condition():
