@@ -140,6 +140,16 @@ class Link:
                 if line.startswith("voluntary_ctxt_switches"):
                     return int(line.split()[1])
 
+    def switches_at_rest(self, seconds=2.0, limit=60.0):
+        """The same, once nothing has woken it for so long."""
+        end = time.monotonic() + limit
+        while True:
+            before = self.switches()
+            time.sleep(seconds)
+            if self.switches() == before:
+                return before
+            assert time.monotonic() < end, "it is woken again and again"
+
     def quit(self):
         """Ends it cleanly, and looks at what the sanitizers said."""
         if self.child.poll() is None:
