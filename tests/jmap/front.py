@@ -72,6 +72,13 @@ class Handler(BaseHTTPRequestHandler):
         self.route()
 
     def route(self):
+        self.jmap.under_way.add(self)
+        try:
+            self.answer_door()
+        finally:
+            self.jmap.under_way.discard(self)
+
+    def answer_door(self):
         self.began = time.monotonic()
         self.calls = ()
         self.has_faulted = False
@@ -216,9 +223,10 @@ class Handler(BaseHTTPRequestHandler):
         self.end_headers()
         self.close_connection = True
         self.jmap.note(self, 200)
-        self.wfile.flush()
-        stream = self.jmap.open_stream(login, kinds, self.headers.get("Last-Event-ID"))
+        stream = self.jmap.open_stream(login, kinds, self.headers.get("Last-Event-ID"))  # whoever reads it is told all
         try:
+            self.wfile.flush()
+            self.jmap.under_way.discard(self)
             self.write_events(stream, ping, query.get("closeafter") == "state")
         except OSError:
             pass

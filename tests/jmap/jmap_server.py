@@ -86,6 +86,7 @@ class JmapServer:
         self.twists = {}  # method: (arguments, answer) -> what a hostile or broken server says instead
         self.logins, self.requests, self.streams = {}, [], []
         self.tls_failures, self.sockets = [], set()
+        self.under_way = set()  # handlers whose request is not answered; open streams are not among them
         self.is_verbose = self.is_ended = False
         self.session_path, self.api_path, self.hop = "/jmap/session", "/jmap/api", 0
         self.is_chunked = self.closes_connections = False

@@ -182,6 +182,9 @@ class Person:
         self.daemon.start()
         if is_verified:
             self.wait_verified()
+            for login in self.logins:  # else the look behind the verification finds the first mail of the test
+                self.wait_log(f"looked login={login.name} ", 2)
+                self.wait_log(f"looked login={login.name} reason=push")
         return self.daemon
 
     def pass_time(self, condition, seconds, what, step=0.5):
@@ -192,7 +195,30 @@ class Person:
                 return value
             self.clock.advance(step)
             self.tool("status")  # what it began then has some real time
+            if step > 10:
+                self.wait(lambda: not self.is_asking(), 20, "answers")
         return self.wait(condition, 20, what)
+
+    def is_asking(self):
+        """A server has a request that it has not answered."""
+        return any(server.under_way for server in self.servers)
+
+    def rest(self):
+        """What the daemon asked is answered and read: now its time may jump, else its calls time out."""
+        seen, since = None, 0.0
+
+        def is_quiet():
+            nonlocal seen, since
+            for _ in range(2):
+                self.call("Status")
+                self.desktop.notices()
+            self.call("Status")
+            requests = [len(server.requests) for server in self.servers]
+            if self.is_asking() or requests != seen:
+                seen, since = requests, time.monotonic()
+            return time.monotonic() - since > 0.1
+
+        self.wait(is_quiet, 20, "rest")
 
     def restart(self):
         self.daemon.stop()
@@ -206,15 +232,20 @@ class Person:
             raise AssertionError(f"{error}\n{self.desktop.notices()}\n{log}") from None
 
     def wait_verified(self, timeout=20):
-        """Every login is known to the daemon to be pushed to."""
+        """Every login is known to the daemon to be pushed to, and has looked: what comes now is news."""
         for login in self.logins:
             self.wait(lambda: login.server.verified(login.user), timeout, f"{login.name} verified at its server")
             self.wait_way("push", login.name, timeout)
+            self.wait_looked(login.name, timeout)
 
     def wait_mail(self, subject, timeout=20):
         """Its one notice; the daemon's log when it does not come."""
         self.wait(lambda: self.desktop.about(subject), timeout, f"a notice of {subject!r}")
         return self.desktop.about(subject)[0]
+
+    def wait_looked(self, name="work", timeout=20):
+        """The first look is over; mail from before it counts as old."""
+        self.wait_log(f"looked login={name} ", timeout=timeout)
 
     def wait_log(self, words, count=1, timeout=20):
         self.wait(lambda: self.daemon.process.log().count(words) >= count, timeout, f"{count} times {words!r} in the log")
@@ -297,9 +328,11 @@ class Person:
         state = self.daemon.state_dir
         texts = {path: path.read_bytes() for path in self.directory.glob("daemon-*.log")}
         for path in [p for p in state.rglob("*") if p.is_file()]:
-            assert stat.S_IMODE(path.stat().st_mode) & 0o077 == 0, (path, oct(path.stat().st_mode))
-            if path.parent.name != "secrets":
-                texts[path] = path.read_bytes()
+            with contextlib.suppress(FileNotFoundError):  # one being written has its final name by now
+                mode = stat.S_IMODE(path.stat().st_mode)
+                assert mode & 0o077 == 0, (path, oct(mode))
+                if path.parent.name != "secrets":
+                    texts[path] = path.read_bytes()
         texts.update(enumerate(text.encode() for text in extra))
         for path in pathlib.Path("/proc").glob("[0-9]*/cmdline"):
             with contextlib.suppress(OSError):

@@ -108,6 +108,7 @@ class Pusher:
         self.jobs = collections.deque()  # (due, subscription id, object, attempt)
         self.changed = threading.Condition()
         self.connections = {}
+        self.sending = threading.Lock()  # tests post, too
         self.is_ended = False
         self.thread = threading.Thread(target=self.run, daemon=True)
         self.thread.start()
@@ -254,6 +255,10 @@ class Pusher:
         return headers, body
 
     def send(self, url, headers, body):
+        with self.sending:
+            return self.send_alone(url, headers, body)
+
+    def send_alone(self, url, headers, body):
         parts = urllib.parse.urlsplit(url)
         key = (parts.scheme, parts.netloc)
         path = parts.path + (f"?{parts.query}" if parts.query else "")

@@ -145,6 +145,7 @@ def test_server_that_ignores_keys(person):
     jmap.pusher.with_plain_bodies = True
     person.start(is_verified=False)
     person.wait(lambda: jmap.pushes("PushVerification"), 20, "a verification")
+    person.wait_looked()
     jmap.deliver(ann(person), "without keys")
     person.wait_mail("without keys", LATE)
     status = person.status()

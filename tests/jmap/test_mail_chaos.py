@@ -99,6 +99,7 @@ class Chaos:
         self.jmap.pusher.with_other_keys = not self.jmap.pusher.with_other_keys
 
     def time_passes(self):
+        self.person.rest()
         self.person.clock.advance(self.random.choice([1, 5, 30, 70, 400, 1000, 7 * 3600]))
 
     def sleep(self):

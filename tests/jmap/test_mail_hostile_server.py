@@ -47,12 +47,12 @@ def test_connection_that_ends_in_the_middle(started):
 def test_slow_answer(started):
     """Nothing else waits for it: the bus answers, and the second mail comes with the first."""
     (jmap,) = started.servers
-    jmap.faults.add("api", delay=4)
+    jmap.faults.add("api", delay=15)
     jmap.deliver(ann(started), "slowly")
     jmap.deliver(ann(started), "and surely")
     begin = time.monotonic()
     started.call("Status")
-    assert time.monotonic() - begin < 2
+    assert time.monotonic() - begin < 10
     started.wait_mail("slowly", LATE)
     started.wait_mail("and surely", LATE)
     started.assert_once("slowly", "and surely")
@@ -136,8 +136,7 @@ def test_server_that_goes_and_comes_back(started):
     jmap.stop_listening()
     jmap.deliver(ann(started), "while it was away")
     started.wait_reason("refused", "unreachable", "cannot be reached", "connect")
-    attempts = started.status()["again_ms"]
-    assert 0 < attempts <= 15 * 60 * 1000
+    started.wait(lambda: 0 < started.status()["again_ms"] <= 15 * 60 * 1000, 20, "patience")
     jmap.listen_again()
     started.wait_mail("while it was away", LATE)
     started.assert_once("while it was away")

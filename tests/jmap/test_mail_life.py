@@ -161,7 +161,7 @@ def test_pause_and_resume_of_the_login(started):
     started.wait_mail("and after a restart")
     started.assert_once("in the pause", "and after a restart")
     started.wait_way("push")
-    assert login.runs()
+    assert login.runs(1)
 
 
 def test_pause_of_the_whole(started):

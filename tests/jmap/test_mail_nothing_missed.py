@@ -52,6 +52,7 @@ def test_relay_down_from_the_start(person):
     person.relay.stop()
     person.start(is_verified=False)
     person.wait_way("poll", timeout=LATE)
+    person.wait_looked()
     jmap.deliver(ann(person), "no relay yet")
     person.tool("jmap", "test", "work")
     person.wait_mail("no relay yet", LATE)

@@ -119,10 +119,10 @@ def test_locked_later(person):
     ann(person).is_locked = True
     jmap.deliver(ann(person), "behind the lock")
     person.wait_reason("lock", "forbid", "refuse", "may not", "403")
-    assert len(person.trouble()) == 1, person.trouble()
+    person.wait(lambda: len(person.trouble()) == 1, 20, "a notice")
     for _ in range(10):
         jmap.announce(ann(person).own, ("EmailDelivery",))
-    assert count_for(4, lambda: len(refused(jmap, 403))) <= HAMMERING
+    assert count_for(4, lambda: len(refused(jmap, 403))) <= HAMMERING and len(person.trouble()) == 1
     ann(person).is_locked = False
     assert person.tool("jmap", "test", "work").returncode == 0
     person.wait_mail("behind the lock")

@@ -31,7 +31,7 @@ def test_desktop_that_hangs(started):
         begin = time.monotonic()
         login.runs(1)
         started.call("Status")
-        assert time.monotonic() - begin < 5
+        assert time.monotonic() - begin < 20
         started.wait(lambda: started.status()["unread"] == 150, 30, "a look at all of it")
     finally:
         started.desktop.process.signal(signal.SIGCONT)
@@ -76,7 +76,8 @@ def test_many_shared_accounts(person):
     (jmap,), (login,) = person.servers, person.logins
     teams = [jmap.share(ann(person), f"team{number}", f"Team {number}") for number in range(150)]
     person.start()
-    person.wait(lambda: len(jmap.asked("Mailbox/get")) >= 151, LATE, "each account seen")
+    person.wait_log("looked login=work ", 302, LATE)  # each account twice: at the start, and when pushes are verified
+    assert len(jmap.asked("Mailbox/get")) >= 151
     person.wait(lambda: time.monotonic() - jmap.requests[-1].at > 2, LATE, "two seconds without a request")
     assert len(jmap.asked()) < 400 and not person.status()["reason"]
     since = time.monotonic()
@@ -168,6 +169,7 @@ def test_ends_at_any_moment(person, seed):
     person.daemon.start()
     person.wait(lambda: len(jmap.verified()) == 1, LATE, "one subscription")
     person.wait_way("push", timeout=LATE)
+    person.wait_looked(timeout=LATE)
     jmap.deliver(ann(person), "afterwards")
     person.wait_mail("afterwards")
     person.assert_once("afterwards")

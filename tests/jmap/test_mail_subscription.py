@@ -37,6 +37,7 @@ def test_verification_is_lost(timed):
     (first,) = of_login(timed)
     status = timed.wait_reason("verification")
     assert status["way"] == "poll", status
+    timed.rest()
     jmap.deliver(ann(timed), "unverified")
     jmap.pusher.verification = "normal"
     timed.clock.advance(66)
@@ -53,6 +54,7 @@ def test_verifications_are_always_lost(timed):
     timed.start(is_verified=False)
     timed.wait(lambda: of_login(timed), 20, "a subscription")
     timed.wait_reason("verification")  # then it knows of it
+    timed.rest()
     timed.clock.advance(66)
     jmap.wait_asked("PushSubscription/set", 2)
     timed.clock.advance(90)
@@ -144,6 +146,7 @@ def test_week_after_week(timed):
     for _ in range(4):
         end, sets = jmap.verified()[0].expires, len(jmap.asked("PushSubscription/set"))
         for _ in range(11):
+            timed.rest()
             timed.clock.advance(12 * 3600)
             timed.wait_way("push", timeout=LATE)
         timed.wait(lambda: jmap.verified() and jmap.verified()[0].expires > end + 86400, 20, "a renewal")
@@ -185,6 +188,7 @@ def test_server_that_does_not_extend(timed):
     end, text = first.expires, time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(first.expires))
     jmap.twists["PushSubscription/set"] = keep
     for _ in range(13):
+        timed.rest()
         timed.clock.advance(12 * 3600)
         timed.status()
     timed.wait(lambda: [s for s in jmap.verified() if s.id != first.id], 20, "another one")
@@ -312,6 +316,7 @@ def test_no_room(person, error):
     status = person.wait_reason("subscription", "too many", "no room")
     assert status["way"] != "push"
     assert len(jmap.pusher.subscriptions) == 15
+    person.wait_looked()
     jmap.deliver(ann(person), "in spite of it")
     person.tool("jmap", "test", "work", timeout=90)
     person.wait_mail("in spite of it")

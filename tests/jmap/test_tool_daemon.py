@@ -44,6 +44,7 @@ def test_push_is_verified_and_mail_comes(person, jmap):
     done = add(person, "--on-change", person.recorder("runs"))
     assert done.returncode == 0 and VERIFIED.match(done.stdout), done
     assert len(jmap.verified()) == 1
+    person.wait_looked()
     jmap.deliver(jmap.logins["ann@localhost"], "Tea is ready")
     assert person.wait_mail("Tea is ready")
     assert person.records("runs", 1)[0]["login"] == "work"
