@@ -14,6 +14,9 @@ from harness.relay import assert_accepted, path_of
 from harness.sender import Vapid
 from harness.websocket import TEXT, Closed, frame
 
+# for an answer that waits for nobody, on a busy machine
+BUSY_SEC = 8
+
 
 @pytest.fixture(autouse=True)
 def everyone_else(request, relay):
@@ -23,7 +26,7 @@ def everyone_else(request, relay):
     begin = time.monotonic()
     assert_accepted(relay.post(endpoint, b"x"))
     assert device.take() == b"x"
-    assert time.monotonic() - begin < 2
+    assert time.monotonic() - begin < BUSY_SEC
     device.close()
 
 
@@ -128,7 +131,7 @@ def test_flood_of_registers(relay):
     begin = time.monotonic()
     other, _, endpoint = relay.subscribed()
     relay.push(endpoint, b"x")
-    assert other.take() == b"x" and time.monotonic() - begin < 2
+    assert other.take() == b"x" and time.monotonic() - begin < BUSY_SEC
     statuses = [device.read_json(30)["status"] for _ in range(280)]
     sender.join(30)
     assert statuses == [200] * 280
@@ -167,13 +170,13 @@ def test_endless_requests(start_relay, kind):
     device = relay.device()
     before = rss_kib(relay)
     # what waits keeps the answers of all behind it from being given
-    first = list(FLOODS["registers"](300))
+    first = list(FLOODS["registers"](1000))
     sender = threading.Thread(target=flood, args=(device, first + list(FLOODS[kind](30000))))
     sender.start()
     while sender.is_alive():
         begin = time.monotonic()
         relay.push(endpoint, b"x")
-        assert other.take() == b"x" and time.monotonic() - begin < 2
+        assert other.take() == b"x" and time.monotonic() - begin < BUSY_SEC
         sender.join(0.05)
     assert device.close_code(20) is None, "dropped"
     assert relay.metrics()["bellwire_device_bad_total"] == 1

@@ -100,8 +100,7 @@ def test_oversized_messages(relay):
     device.send_json({"messageType": "shout", "x": "x" * 17000})
     assert device.close_code() == 1009
     device = relay.device()
-    for i in range(20):
-        device.send_frame(CONTINUATION if i else TEXT, b"x" * 1000, fin=False)
+    device.send(b"".join(frame(CONTINUATION if i else TEXT, b"x" * 1000, fin=False) for i in range(20)))
     assert device.close_code() == 1009
 
 

@@ -22,7 +22,7 @@ def test_herd(start_relay):
         herd.append(socket)
     for socket in herd:
         socket.read_hello(timeout=20)
-    assert 1.0 < time.monotonic() - begin < 6
+    assert 1.0 < time.monotonic() - begin < 20
     for socket, (device, _, _) in zip(herd, devices):
         assert socket.uaid == device.uaid and socket.take() == b"x"
 

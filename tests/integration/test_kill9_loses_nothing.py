@@ -43,7 +43,7 @@ def test_one_relay(kind, tmp_path):
                 connection.close()
             relay.start()
         drain_all(relay, mailboxes)
-        assert_promises_kept(mailboxes, senders, ROUNDS * SENDERS)
+        assert_promises_kept(mailboxes, senders, ROUNDS)
         for box in mailboxes:
             relay.device(box.uaid).expect_nothing(0)
     finally:
@@ -77,4 +77,4 @@ def test_one_of_two_relays(start_redis, start_relay, tmp_path):
     drain_all(first, mailboxes)
     # what a dead node seemed to hold may have been waited for
     drain_all(second, mailboxes)
-    assert_promises_kept(mailboxes, senders, ROUNDS * SENDERS // 2)
+    assert_promises_kept(mailboxes, senders, max(ROUNDS // 2, 1))

@@ -12,6 +12,9 @@ from harness.device import body_of
 from harness.process import wait_until
 from harness.relay import Relay, assert_refused
 
+# within the store's deadline, on a busy machine: whoever waited for the store would take longer
+BUSY_SEC = 4.5
+
 
 class Load:
     """Posts in the background, remembering what was answered and how long it took."""
@@ -93,7 +96,7 @@ def test_paused_under_load(start_relay, start_redis):
         redis.process.signal(signal.SIGSTOP)
         try:
             wait_until(lambda: 503 in load.statuses, 12, "503 while Redis is paused")
-            assert device.ping() < 1.0
+            assert device.ping() < BUSY_SEC
         finally:
             redis.process.signal(signal.SIGCONT)
         count = len(load.accepted)
@@ -174,16 +177,16 @@ def test_loading(start_relay, start_redis):
     relay.push(queue, b"kept")
     redis.command("EVAL", "for i = 1, 3000 do redis.call('SET', 'other:' .. i, ('x'):rep(100)) end", "0")
     redis.kill()
-    redis.options.update({"key-load-delay": 1000, "loading-process-events-interval-bytes": 1024})
+    redis.options.update({"key-load-delay": 3000, "loading-process-events-interval-bytes": 1024})
     redis.start(wait=False)
     wait_until(lambda: is_loading(redis), 10, "redis to load")
     wait_until(lambda: "loading" in relay.process.log(), 10, "the relay to notice")
     while is_loading(redis):
-        answer = relay.post(endpoint, b"meanwhile")
+        answer, bad = relay.post(endpoint, b"meanwhile"), relay.post(endpoint, b"x", "bad")
         if is_loading(redis):
             assert_refused(answer, 503)
-            assert_refused(relay.post(endpoint, b"x", "bad"), 503)
-            assert device.ping() < 1.0
+            assert_refused(bad, 503)
+            assert device.ping() < BUSY_SEC
     wait_until(lambda: is_up(relay), 15, "recovery")
     relay.push(endpoint, b"after")
     assert b"after" in take_all(device, [b"after"])
@@ -268,7 +271,7 @@ def test_ack_during_the_outage_is_not_forgotten(start_relay, start_redis):
     wait_until(lambda: not is_up(relay), 10, "the relay to notice")
     device.ack(messages[0])
     device.ack(messages[1], messages[2])
-    assert device.ping() < 1.0
+    assert device.ping() < BUSY_SEC
     redis.start()
     wait_until(lambda: is_up(relay), 15, "recovery")
     device.expect_nothing(1)

@@ -32,9 +32,9 @@ def ended(relay):
         connection.send(data)
         watches.append(Watch(name, connection, low, high, drip))
 
-    watch("nothing", relay.connect(), 10, 80)
-    watch("head stalls", relay.connect(), 13, 20, data=b"POST / HT")
-    watch("head drips", relay.connect(), 13, 20, drip=b"X-A: b\r\n", data=request_head(path).encode())
+    watch("nothing", relay.connect(), 10, 95)
+    watch("head stalls", relay.connect(), 13, 30, data=b"POST / HT")
+    watch("head drips", relay.connect(), 13, 30, drip=b"X-A: b\r\n", data=request_head(path).encode())
     watch(
         "body stalls",
         relay.connect(),
@@ -60,7 +60,7 @@ def ended(relay):
     relay.device(old.uaid)
     old.answers_pings = False
     watch("old socket that does not answer", old, 25, 45)
-    deadline = time.monotonic() + 95
+    deadline = time.monotonic() + 110
     while time.monotonic() < deadline and any(w.ended is None for w in watches):
         waiting = [w for w in watches if w.ended is None]
         readable, _, _ = select.select([w.connection.sock for w in waiting], [], [], 0.5)

@@ -255,14 +255,14 @@ def test_a_signal_ends_it_at_once_even_when_the_relay_stalls(fake_relay, listen,
     listener = listen(relay.url)
     relay.peer().read("hello")
     listener.child.send_signal(number)
-    assert listener.wait(timeout=5) == 0
+    assert listener.wait() == 0
 
 
 def test_a_signal_ends_it_while_it_waits_for_the_next_attempt(listen):
     listener = listen("ws://127.0.0.1:9/")
     listener.note("next attempt in")
     listener.child.send_signal(signal.SIGINT)
-    assert listener.wait(timeout=5) == 0
+    assert listener.wait() == 0
 
 
 def test_the_readers_end_ends_it_and_nothing_unread_is_acknowledged(fake_relay, tmp_path):

@@ -34,7 +34,7 @@ def test_any_socket_reaches_any_device(relay):
 
 def test_killed_worker_is_replaced(relay):
     """Its devices come back to either; nothing is lost; the other worker's never notice."""
-    devices = [relay.subscribed() for _ in range(8)]
+    devices = [relay.subscribed() for _ in range(24)]
     victim = children(relay.process.pid)[0]
     for device, _, endpoint in devices:
         relay.push(endpoint, b"1")
@@ -46,12 +46,12 @@ def test_killed_worker_is_replaced(relay):
     for device, _, endpoint in devices:
         wait_until(lambda e=endpoint: accepted(relay, e), 10, "201")
         try:
-            assert body_of(device.notification(2)) == b"2"
+            assert body_of(device.notification(5)) == b"2"
             kept += 1
         except Exception:
             again = relay.device(device.uaid)
-            assert again.bodies(2, timeout=5) == [b"1", b"2"]
-    assert kept < 8
+            assert again.bodies(2) == [b"1", b"2"]
+    assert kept < 24
 
 
 def accepted(relay, endpoint):

@@ -53,7 +53,7 @@ def test_what_cannot_be_decrypted_is_passed_on_raw(hooks):
 
 def test_messages_are_gathered(hooks):
     """quiet: one run for what comes in quick succession; input = lines has all of them."""
-    h = hooks("[hook a]\ncommand = @record\nquiet = 1s\ninput = lines\n")
+    h = hooks("[hook a]\ncommand = @record\nquiet = 4s\ninput = lines\n")
     ids = [h.push("a", f"m{i}", topic="t" if i else "-", how="raw" if i == 2 else "plain") for i in range(3)]
     assert [h.outcome(i) for i in ids] == ["taken"] * 3
     (run,) = h.runs(1)
@@ -74,14 +74,14 @@ def test_messages_are_gathered(hooks):
 
 def test_max_delay_ends_the_waiting(hooks):
     """A steady drip never lets it be quiet; it runs all the same."""
-    h = hooks("[hook a]\ncommand = @record\nquiet = 1s\nmax_delay = 2s\n")
+    h = hooks("[hook a]\ncommand = @record\nquiet = 4s\nmax_delay = 6s\n")
     began = time.monotonic()
     first = h.push("a", "m")
     while not h.is_answered(first):
-        assert time.monotonic() - began < 10
+        assert time.monotonic() - began < 25
         select_pause()
         h.push("a", "m")
-    assert 1.9 < time.monotonic() - began < 6
+    assert 5.9 < time.monotonic() - began < 20
     assert len(h.runs()) <= 2
 
 
@@ -134,12 +134,12 @@ def test_patience_on_battery(hooks):
     assert h.outcome(urgent) == "taken" and h.outcome(usual) == "taken"
     later = h.push("a", "later")
     h.send("patience 0")
-    assert h.outcome(later, 5) == "taken"
+    assert h.outcome(later) == "taken"
 
 
 def test_an_urgent_message_takes_others_along(hooks):
     """Also what comes behind it, which must not hold it up."""
-    h = hooks("[hook a]\ncommand = @record\nquiet = 1s\nmax_delay = 1s\n")
+    h = hooks("[hook a]\ncommand = @record\nquiet = 4s\nmax_delay = 4s\n")
     h.send("patience 60000")
     urgent = h.push("a", "urgent", urgency="high")
     usual = h.push("a", "usual")
@@ -175,29 +175,29 @@ def is_alive(pid):
 
 def test_what_hangs_is_ended(hooks):
     """SIGTERM at the time limit, for the whole group."""
-    h = hooks("[hook a]\ncommand = sh -c 'sleep 1000 & echo $! >@DIR/child; wait'\nquiet = 0\ntimeout = 1s\n")
+    h = hooks("[hook a]\ncommand = sh -c 'sleep 1000 & echo $! >@DIR/child; wait'\nquiet = 0\ntimeout = 4s\n")
     began = time.monotonic()
     assert h.outcome(h.push("a", "x")) == "no-answer"
-    assert 0.9 < time.monotonic() - began < 5
+    assert 3.9 < time.monotonic() - began < 20
     child = int((h.directory / "child").read_text())
-    wait_until(lambda: not is_alive(child), 5, "the child's end")
+    wait_until(lambda: not is_alive(child), 20, "the child's end")
     assert "hook ran too long and was ended hook=a" in h.log()
 
 
 def test_what_ignores_its_end_is_killed(hooks):
-    h = hooks("[hook a]\ncommand = sh -c 'trap \"\" TERM; echo $$ >@DIR/child; while :; do sleep 1; done'\nquiet = 0\ntimeout = 1s\n")
+    h = hooks("[hook a]\ncommand = sh -c 'trap \"\" TERM; echo $$ >@DIR/child; while :; do sleep 1; done'\nquiet = 0\ntimeout = 4s\n")
     began = time.monotonic()
     assert h.outcome(h.push("a", "x")) == "no-answer"
-    assert 5.9 < time.monotonic() - began < 12
+    assert 8.9 < time.monotonic() - began < 30
     assert not is_alive(int((h.directory / "child").read_text()))
 
 
 def test_what_is_left_behind_does_not_hold_it(hooks):
     """A grandchild keeps the output open: the run ends with its first process, and the rest with it."""
     h = hooks("[hook a]\ncommand = sh -c 'sleep 1000 & echo $! >@DIR/child'\nquiet = 0\n")
-    assert h.outcome(h.push("a", "x"), 5) == "taken"
+    assert h.outcome(h.push("a", "x")) == "taken"
     child = int((h.directory / "child").read_text())
-    wait_until(lambda: not is_alive(child), 5, "the grandchild's end")
+    wait_until(lambda: not is_alive(child), 20, "the grandchild's end")
 
 
 def test_input_that_nobody_reads(hooks):
@@ -276,4 +276,4 @@ def test_the_end(hooks, state):
     h.child.stdin.close()
     assert h.outcome(message) == "shutdown"
     assert h.child.wait(10) == 0, h.log()
-    assert pid is None or not is_alive(pid) or wait_until(lambda: not is_alive(pid), 5)
+    assert pid is None or not is_alive(pid) or wait_until(lambda: not is_alive(pid), 20)
