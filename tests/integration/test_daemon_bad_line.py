@@ -58,7 +58,8 @@ def test_stalls_of_a_second(household):
         daemon.wait(lambda: now() - begin >= 1.0, 5, "the end of the stall")
         line.go_on()
         daemon.wait_got(texts[-1], 30)
-    daemon.wait_drained()
+        daemon.wait_drained(30)
+        household.settle()  # nothing of ours is on the line when it stalls again
     check_calm(household)
 
 
@@ -84,10 +85,12 @@ def test_relay_that_is_slow_rather_than_dead(start_household):
     household = start_household(has_line=True, has_clock=True, has_bus=True)
     laptop, daemon, relay, line = household.laptop, household.daemon, household.relay, household.line
     household.settle()
-    for metric, seconds in ((900, 4), (901, 20), (902, 25)):
+    beat = daemon.report()["heartbeat_ms"] / 1000
+    for ask, seconds in ((lambda: household.clock.advance(beat), 4),  # has 10 s
+                         (lambda: hint(laptop, 900), 20), (lambda: hint(laptop, 901), 25)):
         relay.process.signal(signal.SIGSTOP)
         said = line.said
-        hint(laptop, metric)
+        ask()
         daemon.wait(lambda: line.said > said, 20, "a ping")
         household.clock.advance(seconds)
         relay.process.signal(signal.SIGCONT)

@@ -11,7 +11,7 @@ def test_another_address_on_the_same_link(household):
     text = daemon.post()
     laptop.ip("addr add 10.0.0.77/24 dev eth0", "route add default via 10.0.0.1 dev eth0 metric 100")
     since = now()
-    household.back_within(text, since, 1.0)
+    household.back_at_once(text, since, 1.0)
     assert daemon.sessions() == sessions + 1
     household.check()
 
@@ -25,10 +25,12 @@ def test_the_same_address_taken_away_and_given_back(household):
     laptop.plug()
     since = now()
     text = daemon.post()
-    household.back_within(text, since, 1.0)
+    household.back_at_once(text, since, 1.0)
     daemon.wait_up()
-    assert daemon.attempts() == attempts, daemon.process.log()[-3000:]
-    assert daemon.sessions() == sessions
+    # another beside it is only tried when the answer takes more than 300 ms
+    made, missed = daemon.attempts() - attempts, daemon.count("link is not answered")
+    assert made <= missed <= 1, daemon.process.log()[-3000:]
+    assert daemon.sessions() - sessions <= made
 
 
 def test_renewed_lease_is_no_news(household):

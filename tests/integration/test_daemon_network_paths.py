@@ -2,7 +2,7 @@
 """The daemon and its ways to the relay: each loss and return, the better path, the other family."""
 
 import pytest
-from harness.household import RELAY, RELAY6, now
+from harness.household import RELAY, RELAY6, UNASKED, now
 
 NAME = "relay.example"
 HOSTS = f"127.0.0.1 localhost\n{RELAY} {NAME}\n{RELAY6} {NAME}\n"
@@ -20,7 +20,7 @@ def test_cable_pulled_and_put_back(household):
     attempts = daemon.attempts()
     text = daemon.post()
     laptop.router.ip("link set gw0 up")
-    household.back_within(text, now(), 3.0)
+    household.back_at_once(text, now())
     daemon.wait_up()
     assert daemon.attempts() <= attempts + 1  # one beside the old session, when that takes too long
     assert daemon.got() == ["message 1", text]
@@ -32,7 +32,7 @@ def test_default_route_taken_away(household):
     wait_offline(daemon)
     attempts, text = daemon.attempts(), daemon.post()
     laptop.ip("route add default via 10.0.0.1 dev eth0 metric 100")
-    household.back_within(text, now(), 3.0)
+    household.back_at_once(text, now())
     assert daemon.attempts() <= attempts + 1
 
 
@@ -49,7 +49,7 @@ def test_default_route_that_vanishes_unsaid(household):
     household.settle()
     assert daemon.state() == "offline" and daemon.attempts() == attempts
     laptop.ip("route add default via 10.0.0.1 dev eth0 metric 100")
-    household.back_within(text, now(), 3.0)
+    household.back_at_once(text, now())
 
 
 def test_interface_switched_off_and_on(household):
@@ -59,7 +59,7 @@ def test_interface_switched_off_and_on(household):
     wait_offline(daemon)
     text = daemon.post()
     laptop.ip("link set eth0 up", "route add default via 10.0.0.1 dev eth0 metric 100")
-    household.back_within(text, now(), 3.0)
+    household.back_at_once(text, now())
 
 
 def test_docked(household):
@@ -90,7 +90,7 @@ def test_from_wifi_to_ethernet_with_a_gap(household):
     household.settle()
     assert daemon.attempts() == attempts  # nothing is tried meanwhile
     laptop.plug(1)
-    household.back_within(text, now(), 3.0)
+    household.back_at_once(text, now())
 
 
 def test_undocked(household):
@@ -100,7 +100,7 @@ def test_undocked(household):
     household.check()
     laptop.unplug(0)
     text = daemon.post()
-    household.back_within(text, now(), 3.0)
+    household.back_at_once(text, now(), UNASKED)
     assert daemon.count("link offline") == 0
 
 
@@ -117,7 +117,7 @@ def test_from_one_family_to_the_other(start_household, first, second):
     wait_offline(daemon)
     text = daemon.post()
     plug[second](1)
-    household.back_within(text, now(), 3.0)
+    household.back_at_once(text, now())
     addresses = laptop.output("ss", "-Htn", "state", "established")
     assert ("2001:db8:1::2" if second == 6 else "10.0.1.2") in addresses, addresses
     assert daemon.got() == ["message 1", text]

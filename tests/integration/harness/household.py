@@ -15,6 +15,11 @@ from .process import Process, free_port, wait_until
 from .tool import run_tool
 
 
+# Seconds, on a busy machine too. Who waits until a connection is given up takes longer than the first; who waits the 5 s
+# of a ping, or of a path that is better, longer than the second.
+AT_ONCE, UNASKED = 10.0, 4.5
+
+
 class RouterRelay(relay_module.Relay):
     """The relay, on the router's addresses; requests of the test are made from there. tls: certificate and key."""
 
@@ -158,6 +163,15 @@ class Daemon(Distributor):
     def wait_got(self, text, timeout=20):
         self.wait(lambda: text in self.got(), timeout, f"{text!r} at the hook")
 
+    def wait_each_once(self, timeout=20):
+        """Every message at the hook, in whatever order."""
+        self.wait(lambda: sorted(self.got()) == sorted(f"message {n}" for n in range(1, self.sent + 1)), timeout,
+                  "every message once")
+
+    def wait_hooks(self, timeout=20):
+        """Every message had a run of its own, and that has ended."""
+        self.wait(lambda: self.count("hook ran hook=mail messages=1") == self.sent, timeout, "the end of the hooks")
+
     def is_drained(self):
         return self.relay.metrics()["bellwire_messages_queued"] == 0
 
@@ -202,6 +216,11 @@ class Household:
         self.daemon.wait_got(self.daemon.post(), timeout)
         self.daemon.wait_drained(timeout)
 
+    def hear(self):
+        """A message passes, and with it the answer to what the daemon has asked before: the clock may jump."""
+        self.daemon.wait_got(self.daemon.post(urgency="high"))
+        self.daemon.report()
+
     def settle(self, seconds=1.5):
         """All news of the network are gathered and judged, which takes a second at most."""
         quiet = now()
@@ -211,7 +230,7 @@ class Household:
                 quiet = now()
             time.sleep(0.05)
 
-    def back_within(self, text, since, limit):
+    def back_at_once(self, text, since, limit=AT_ONCE):
         """text has come and nothing is queued, so many seconds after `since`; returns how many it took."""
         self.daemon.wait_got(text, limit + 30)
         self.daemon.wait_drained(limit + 30)
