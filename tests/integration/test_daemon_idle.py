@@ -25,7 +25,7 @@ def switches(daemon):
 def test_twelve_seconds_of_nothing(start_household):
     household = start_household(has_line=True, has_bus=True, before=before)
     daemon, line = household.daemon, household.line
-    household.settle(6)  # the addresses of new links, what is written down at last
+    household.settle(10)  # the addresses of new links, what is written down at last
     woken, passed = switches(daemon), line.passed
     time.sleep(12)
     assert switches(daemon) - woken <= 2  # the library looks around each half minute

@@ -22,6 +22,7 @@ class Behind:
         self.household = start_household(has_line=True, has_clock=True, has_bus=True, before=before)
         self.daemon, self.clock = self.household.daemon, self.household.clock
         self.nat = self.household.line.nat
+        self.daemon.wait_log("watching power upower=yes")
 
     def interval(self):
         return self.daemon.report()["heartbeat_ms"] / 1000
@@ -40,6 +41,7 @@ class Behind:
         self.clock.advance(PONG_DEADLINE)
         daemon.wait(lambda: daemon.sessions() == sessions + 1, 20, "another session")
         daemon.wait_up()
+        self.household.check()  # all that belongs to the greeting has been said
         return False
 
     def learn(self):
