@@ -61,13 +61,13 @@ static size_t prompt_read_hidden(const char *what, char *line, size_t max) {
 	if (tcgetattr(STDIN_FILENO, &shown) < 0) {
 		return prompt_read(line, max);
 	}
-	(void)fprintf(stderr, "%s: ", what);
-	(void)fflush(stderr);
 	prompt_catch(before);
 	hidden = shown;
 	hidden.c_lflag &= ~(tcflag_t)ECHO;
 	hidden.c_lflag |= ECHONL;
-	(void)tcsetattr(STDIN_FILENO, TCSAFLUSH, &hidden);
+	(void)tcsetattr(STDIN_FILENO, TCSAFLUSH, &hidden); /* drops what was typed before … */
+	(void)fprintf(stderr, "%s: ", what); /* … so this comes last */
+	(void)fflush(stderr);
 	size_t len = prompt_read(line, max);
 	(void)tcsetattr(STDIN_FILENO, TCSAFLUSH, &shown);
 	prompt_release(before);
