@@ -19,6 +19,13 @@ void dispatch_note(struct dispatch *dispatch, const char *what,
 	}
 }
 
+/* Its target is to be told its endpoint, also when a call that does so is under way. */
+static void dispatch_wish(struct dispatch_entry *entry) {
+	entry->wants_announce = true;
+	entry->wishes++;
+	dispatch_queue_pump(entry->queue);
+}
+
 static void dispatch_on_spread(struct alarm *alarm, void *ctx) {
 	struct dispatch *dispatch = ctx;
 	struct dispatch_entry *entry = list_first(&dispatch->spread, struct dispatch_entry, spread);
@@ -26,10 +33,9 @@ static void dispatch_on_spread(struct alarm *alarm, void *ctx) {
 		return;
 	}
 	list_remove(&entry->spread);
-	entry->wants_announce = true;
 	/* whoever comes next waits as well, though nobody does now */
 	alarm_set(alarm, DISPATCH_SPREAD_MS, ALARM_SLACK_DEADLINE_MS);
-	dispatch_queue_pump(entry->queue);
+	dispatch_wish(entry);
 }
 
 struct dispatch *dispatch_create(const struct dispatch_options *options) {
@@ -292,11 +298,15 @@ void dispatch_announce(
 		if (!alarm_is_set(&dispatch->spread_alarm)) {
 			alarm_set(&dispatch->spread_alarm, 0, 0);
 		}
+		dispatch_queue_pump(entry->queue); /* a message that came meanwhile starts it now */
 		return;
 	}
 	list_remove(&entry->spread);
-	entry->wants_announce = true;
-	dispatch_queue_pump(entry->queue);
+	dispatch_wish(entry);
+}
+
+void dispatch_resume(struct dispatch *dispatch, const struct registration *registration) {
+	dispatch_queue_pump(dispatch_entry_of(dispatch, registration, true)->queue);
 }
 
 void dispatch_leave(struct dispatch *dispatch, const struct registration *registration) {

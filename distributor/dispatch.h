@@ -129,6 +129,8 @@ void dispatch_push(struct dispatch *dispatch, struct account *account,
 	const struct link_notification *notification);
 void dispatch_announce(
 	struct dispatch *dispatch, const struct registration *registration, bool spread);
+/* It was unsaved, and its endpoint is the former one again. */
+void dispatch_resume(struct dispatch *dispatch, const struct registration *registration);
 /* Nothing is delivered to it any more; what waits for it is dropped and acknowledged. */
 void dispatch_leave(struct dispatch *dispatch, const struct registration *registration);
 /* Tells its target. */

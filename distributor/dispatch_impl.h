@@ -51,6 +51,7 @@ struct dispatch_entry {
 	struct list flights; /* struct dispatch_flight::link: calls that await their answer */
 	uint32_t in_flight;
 	bool wants_announce;
+	uint32_t wishes; /* to announce it, so far */
 };
 
 /* One call to a target. */
@@ -58,7 +59,8 @@ struct dispatch_flight {
 	struct list link; /* struct dispatch_entry::flights */
 	struct dispatch_queue *queue;
 	struct dispatch_entry *entry; /* NULL: the registration went meanwhile */
-	struct message *message; /* NULL: an announcement */
+	struct message *message; /* NULL: an announcement … */
+	uint32_t edition, wish; /* … of this edition of the endpoint, for this wish and those before */
 };
 
 struct dispatch {

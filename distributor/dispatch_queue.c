@@ -199,14 +199,17 @@ static void dispatch_announced(struct dispatch_flight *flight, enum dispatch_out
 	if (!entry) {
 		return;
 	}
-	if (outcome == DISPATCH_TAKEN || outcome == DISPATCH_REFUSED) {
-		entry->wants_announce = false;
-		registrations_note_announced(
-			flight->queue->dispatch->options.registrations, entry->registration);
-		dispatch_succeeded(flight->queue);
-	} else {
+	if (outcome != DISPATCH_TAKEN && outcome != DISPATCH_REFUSED) {
 		dispatch_failed(flight->queue, outcome);
+		return;
 	}
+	dispatch_succeeded(flight->queue);
+	if (flight->edition != entry->registration->edition) {
+		return; /* it has to hear of another endpoint */
+	}
+	entry->wants_announce = flight->wish != entry->wishes;
+	registrations_note_announced(
+		flight->queue->dispatch->options.registrations, entry->registration);
 }
 
 static void dispatch_delivered(struct dispatch_flight *flight, enum dispatch_outcome outcome) {
@@ -266,7 +269,11 @@ static void dispatch_fly(struct dispatch_entry *entry, struct message *message) 
 	const struct dispatch_target *target = dispatch->targets[queue->kind].target;
 	void *ctx = dispatch->targets[queue->kind].ctx;
 	struct dispatch_flight *flight = mem_zalloc(sizeof *flight);
-	*flight = (struct dispatch_flight){.queue = queue, .entry = entry, .message = message};
+	*flight = (struct dispatch_flight){.queue = queue,
+		.entry = entry,
+		.message = message,
+		.edition = entry->registration->edition,
+		.wish = entry->wishes};
 	list_append(&entry->flights, &flight->link);
 	entry->in_flight++;
 	if (queue->in_flight++ == 0) {
@@ -317,7 +324,7 @@ static void dispatch_pump_message(struct dispatch_queue *queue, struct message *
 		dispatch_queue_put(entry->queue, message);
 		return;
 	}
-	if (!dispatch_entry_has_room(entry)) {
+	if (!dispatch_entry_has_room(entry) || message->registration->is_unsaved) {
 		return;
 	}
 	if (message->expires_boot_ms <= clock_boot_ms()) {
@@ -340,7 +347,7 @@ void dispatch_queue_pump(struct dispatch_queue *queue) {
 		if (!dispatch_can_fly(queue)) {
 			break;
 		}
-		if (entry->wants_announce && entry->in_flight == 0) {
+		if (entry->wants_announce && entry->in_flight == 0 && !entry->registration->is_unsaved) {
 			dispatch_fly(entry, NULL);
 		}
 	}

@@ -233,6 +233,10 @@ static void distributor_announce(const struct registration *registration, bool s
 	dispatch_announce(((struct distributor *)ctx)->dispatch, registration, spread);
 }
 
+static void distributor_resume(const struct registration *registration, void *ctx) {
+	dispatch_resume(((struct distributor *)ctx)->dispatch, registration);
+}
+
 static bool distributor_runs(const char *service, void *ctx) {
 	return unifiedpush_sees(((struct distributor *)ctx)->unifiedpush, service);
 }
@@ -247,6 +251,7 @@ static void distributor_dismiss(const struct registration *registration, bool by
 
 static const struct registrations_events distributor_registrations_events = {
 	.announce = distributor_announce,
+	.resume = distributor_resume,
 	.runs = distributor_runs,
 	.leave = distributor_leave,
 	.dismiss = distributor_dismiss,

@@ -42,6 +42,7 @@ struct register_job {
 	struct channel *channel;
 	struct channel *former; /* REKEY, MOVE: to go back to when the disk refuses */
 	char *former_vapid_key;
+	bool was_announced; /* REKEY: the former one */
 	struct alarm timeout; /* callers first, then the wish */
 	bool is_saving;
 	bool waits_for_disk; /* it has its channel, and is saved as soon as the disk takes it */
@@ -298,9 +299,11 @@ static void register_job_apply(struct register_job *job) {
 	} else {
 		register_job_retire(job, registration);
 	}
+	job->was_announced = registration->is_announced;
 	job->former_vapid_key = steal(&registration->vapid_key);
 	registration->vapid_key = job->vapid_key ? mem_strdup(job->vapid_key) : NULL;
 	registration_switch(registration, job->channel);
+	registration->is_unsaved = true;
 	job->is_saving = true;
 	job->waits_for_disk = false;
 	state_file_save(job->registrations->options.file, register_job_on_saved, job);
@@ -308,6 +311,7 @@ static void register_job_apply(struct register_job *job) {
 
 /* The disk refused: as if nothing had been asked, but for the channel that was found. */
 static void register_job_undo(struct register_job *job, struct registration *registration) {
+	const struct registrations_events *events = job->registrations->options.events;
 	if (job->purpose == REGISTER_FRESH) {
 		registration_free(job->registrations, registration);
 	} else if (job->former) {
@@ -315,7 +319,8 @@ static void register_job_undo(struct register_job *job, struct registration *reg
 		free(registration->vapid_key);
 		registration->vapid_key = steal(&job->former_vapid_key);
 		registration_switch(registration, job->former);
-		registration->is_announced = true;
+		registration->is_announced = job->was_announced;
+		events->resume(registration, job->registrations->options.ctx);
 	}
 	channel_ask_for(job->channel, job);
 }
@@ -344,6 +349,9 @@ static void register_job_on_saved(int result, void *ctx) {
 	struct registration *registration = registration_get(job->registrations, job->id);
 	registrations_note_saved(job->registrations, result);
 	job->is_saving = false;
+	if (registration) {
+		registration->is_unsaved = false;
+	}
 	if (job->is_cancelled || !registration) {
 		register_job_free(job);
 	} else if (result < 0 && job->purpose != REGISTER_MOVE) {

@@ -106,6 +106,7 @@ bool registration_is_too_long(const struct channel *channel) {
 void registration_switch(struct registration *registration, struct channel *channel) {
 	registration->channel = channel;
 	registration->is_announced = false;
+	registration->edition++;
 	mem_replace_text(&registration->endpoint, slice_of(channel->endpoint));
 	channel_use(channel, registration);
 }
@@ -392,7 +393,7 @@ static void registrations_on_endpoint_saved(int result, void *ctx) {
 	/* told even when the disk refuses: the old endpoint is dead */
 	LIST_FOREACH_SAFE (registration, next, &registrations->all, link) {
 		if (registration->is_changed) {
-			registration->is_changed = false;
+			registration->is_changed = registration->is_unsaved = false;
 			registrations->options.events->announce(registration, true, registrations->options.ctx);
 		}
 	}
@@ -407,7 +408,8 @@ void registrations_on_endpoint(struct registrations *registrations, struct chann
 		struct registration *registration = channel->registration;
 		mem_replace_text(&registration->endpoint, slice_of(channel->endpoint));
 		registration->is_announced = false;
-		registration->is_changed = true;
+		registration->edition++;
+		registration->is_changed = registration->is_unsaved = true;
 		state_file_save(
 			registrations->options.file, registrations_on_endpoint_saved, registrations);
 	} else {

@@ -55,6 +55,10 @@ struct registration {
 	bool is_transient; /* the service is a unique name (":1.42"): never written to the disk */
 	bool is_blocked; /* the user's wish: its pushes are dropped quietly */
 	bool is_announced; /* the app has taken its present endpoint */
+	/* The endpoint is on its way to the disk: it is not announced before, nor anything delivered,
+	 * for a crash would take it back. */
+	bool is_unsaved;
+	uint32_t edition; /* of the endpoint: the next one whenever it changes */
 	bool has_former; /* for registrations.c: an old channel goes when the new one is announced */
 	bool is_changed; /* for registrations.c: announced when it is on the disk */
 	struct channel *channel; /* accounts.h; its account is where the endpoint lies */
@@ -127,6 +131,8 @@ struct registrations_events {
 	/* It has an endpoint that its target shall be told; `spread`: one of many, so take your time.
 	 */
 	void (*announce)(const struct registration *registration, bool spread, void *ctx);
+	/* The disk refused another endpoint: what waited meanwhile goes out by the former one. */
+	void (*resume)(const struct registration *registration, void *ctx);
 	/* Does the app of this name run? NULL: taken for granted. */
 	bool (*runs)(const char *service, void *ctx);
 	/* It goes: nothing is delivered to it any more. */

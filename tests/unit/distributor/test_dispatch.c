@@ -10,6 +10,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
 /* cmocka wants the above first */
 #include <cmocka.h>
 
@@ -125,6 +127,84 @@ static void equal_versions_of_two_relays_are_two_messages(void **state) {
 }
 
 /* Its hashes mean something else: rather a message twice than one dropped. */
+static void nothing_is_told_before_it_is_saved(void **state) {
+	(void)state;
+	struct world world;
+	char *error = NULL, name[40];
+	struct link *link = world_begin(&world);
+	(void)snprintf(name, sizeof name, "%s", add_app(&world, "T", "org.app"));
+	const struct registration *registration =
+		registrations_find(world.registrations, REGISTRATION_APP, slice_of("T"));
+	assert_non_null(accounts_move(world.accounts, WORLD_OTHER, &error));
+	registrations_move(world.registrations);
+	struct link *other = fake_link_find(WORLD_OTHER);
+	fake_link_greet(other, OTHER_UAID, 0);
+	(void)fake_link_answer_all(other);
+	fake_link_notify(link, name, "v1", "one");
+	assert_true(registration->is_unsaved);
+	while (registration->is_unsaved) {
+		assert_int_equal(world_count(&world, "announce T"), 1);
+		assert_int_equal(world_count(&world, "push T one"), 0);
+		world_turn(&world);
+	}
+	WORLD_WAIT(&world, fake_link_acks(link) == 1);
+	assert_int_equal(world_count(&world, "announce T"), 2);
+	assert_int_equal(world_count(&world, "push T one"), 1);
+	world_end(&world);
+}
+
+static void a_late_answer_is_not_for_another_endpoint(void **state) {
+	(void)state;
+	struct world world;
+	struct world_answer answer;
+	struct link *link = world_begin(&world);
+	(void)fake_link_answer_all(link);
+	world.is_silent = true;
+	world_register(&world, REGISTRATION_APP, "T", "org.app", NULL, &answer);
+	WORLD_WAIT(&world, world.held_count == 1); /* it is told, and takes its time */
+	const struct registration *registration =
+		registrations_find(world.registrations, REGISTRATION_APP, slice_of("T"));
+	world_register(&world, REGISTRATION_APP, "T", "org.app", WORLD_KEY, &answer);
+	(void)fake_link_answer_all(link);
+	WORLD_WAIT(&world, answer.is_done);
+	assert_int_equal(answer.outcome, REGISTER_OK);
+	assert_int_equal(world_count(&world, "announce T"), 1);
+	dispatch_done_fn *done = world.held[0].done;
+	void *ctx = world.held[0].ctx;
+	world.held_count = 0;
+	done(DISPATCH_TAKEN, ctx);
+	assert_false(registration->is_announced);
+	assert_int_equal(world_count(&world, "announce T"), 2);
+	world.is_silent = false;
+	WORLD_WAIT(&world, registration->is_announced);
+	world_end(&world);
+}
+
+static void another_endpoint_that_the_disk_refuses(void **state) {
+	(void)state;
+	struct world world;
+	struct world_answer answer;
+	char path[128], name[40];
+	struct link *link = world_begin(&world);
+	(void)snprintf(name, sizeof name, "%s", add_app(&world, "T", "org.app"));
+	(void)snprintf(path, sizeof path, "%s/state.json", world.dir);
+	WORLD_WAIT(&world, access(path, F_OK) == 0);
+	/* a directory in the file's place cannot be replaced, even by root */
+	assert_int_equal(unlink(path), 0);
+	assert_int_equal(mkdir(path, 0700), 0);
+	world_register(&world, REGISTRATION_APP, "T", "org.app", WORLD_KEY, &answer);
+	(void)fake_link_answer_all(link);
+	fake_link_notify(link, name, "v1", "meanwhile");
+	assert_int_equal(world_count(&world, "push T meanwhile"), 0);
+	WORLD_WAIT(&world, answer.is_done);
+	assert_int_equal(answer.outcome, REGISTER_INTERNAL_ERROR);
+	WORLD_WAIT(&world, fake_link_acks(link) == 1);
+	assert_int_equal(world_count(&world, "push T meanwhile"), 1);
+	assert_int_equal(world_count(&world, "announce T"), 1);
+	assert_int_equal(rmdir(path), 0);
+	world_end(&world);
+}
+
 static void what_another_format_remembers_counts_for_nothing(void **state) {
 	(void)state;
 	struct world world;
@@ -364,6 +444,9 @@ int main(void) {
 		cmocka_unit_test(one_at_a_time_in_order),
 		cmocka_unit_test(what_comes_again_is_not_delivered_again),
 		cmocka_unit_test(equal_versions_of_two_relays_are_two_messages),
+		cmocka_unit_test(nothing_is_told_before_it_is_saved),
+		cmocka_unit_test(a_late_answer_is_not_for_another_endpoint),
+		cmocka_unit_test(another_endpoint_that_the_disk_refuses),
 		cmocka_unit_test(what_another_format_remembers_counts_for_nothing),
 		cmocka_unit_test(a_dead_app_delays_nobody),
 		cmocka_unit_test(of_a_dead_app_a_thousand_are_kept),

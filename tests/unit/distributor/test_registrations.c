@@ -15,9 +15,6 @@
 /* cmocka wants the above first */
 #include <cmocka.h>
 
-#define KEY                                                                                        \
-	"BA1Hxzyi1RUM1b5wjxsn7nGxAszw2u61m164i3MrAIxHF6YK5h4SDYic-dRuU_RCPCfA5aq9ojSwk5Y2EmClBPs"
-
 enum { POOL = 2 }; /* of struct world */
 
 static bool all_announced(const struct world *world, uint32_t count) {
@@ -49,24 +46,24 @@ static void the_pool_serves_offline(void **state) {
 	assert_int_equal(fake_link_answer_all(link), 4); /* two of either kind */
 	fake_link_drop(link, LINK_OFFLINE);
 	world_register(&world, REGISTRATION_APP, "plain", "org.app", NULL, &plain);
-	world_register(&world, REGISTRATION_APP, "keyed", "org.app", KEY, &keyed);
+	world_register(&world, REGISTRATION_APP, "keyed", "org.app", WORLD_KEY, &keyed);
 	WORLD_WAIT(&world, plain.is_done && keyed.is_done);
 	assert_int_equal(plain.outcome, REGISTER_OK);
 	assert_int_equal(keyed.outcome, REGISTER_OK);
 	assert_string_not_equal(plain.endpoint, keyed.endpoint);
 	WORLD_WAIT(&world, world_saw(&world, "announce plain") && world_saw(&world, "announce keyed"));
 	/* a third of the kind: the pool is empty, and there is no network */
-	world_register(&world, REGISTRATION_APP, "k2", "org.app", KEY, &none);
+	world_register(&world, REGISTRATION_APP, "k2", "org.app", WORLD_KEY, &none);
 	WORLD_WAIT(&world, none.is_done);
 	assert_int_equal(none.outcome, REGISTER_OK);
-	world_register(&world, REGISTRATION_APP, "k3", "org.app", KEY, &none);
+	world_register(&world, REGISTRATION_APP, "k3", "org.app", WORLD_KEY, &none);
 	WORLD_WAIT(&world, none.is_done);
 	assert_int_equal(none.outcome, REGISTER_NETWORK);
 	/* the relay is told the key as soon as it is there, and the wish is granted */
 	fake_link_greet(link, WORLD_UAID, 0);
 	size_t told = 0;
 	for (size_t i = 0; fake_link_asked(link, i); i++) {
-		told += strcmp(fake_link_asked(link, i)->vapid_key, KEY) == 0;
+		told += strcmp(fake_link_asked(link, i)->vapid_key, WORLD_KEY) == 0;
 	}
 	assert_int_equal(told, 3);
 	(void)fake_link_answer_all(link);
@@ -106,7 +103,7 @@ static void another_key_means_another_endpoint(void **state) {
 		registrations_find(world.registrations, REGISTRATION_APP, slice_of("T"));
 	char old[40];
 	(void)snprintf(old, sizeof old, "%s", registration->channel->name);
-	world_register(&world, REGISTRATION_APP, "T", "org.app", KEY, &keyed);
+	world_register(&world, REGISTRATION_APP, "T", "org.app", WORLD_KEY, &keyed);
 	WORLD_WAIT(&world, keyed.is_done);
 	assert_int_equal(keyed.outcome, REGISTER_OK);
 	assert_string_not_equal(first.endpoint, keyed.endpoint);
@@ -123,7 +120,7 @@ static void another_key_means_another_endpoint(void **state) {
 	world_register(&world, REGISTRATION_APP, "T", "org.app", NULL, &absent);
 	WORLD_WAIT(&world, absent.is_done);
 	assert_string_equal(absent.endpoint, keyed.endpoint);
-	assert_string_equal(registration->vapid_key, KEY);
+	assert_string_equal(registration->vapid_key, WORLD_KEY);
 	world_end(&world);
 }
 
@@ -295,7 +292,7 @@ static void everything_survives_a_restart(void **state) {
 	char dir[64];
 	struct link *link = world_begin(&world);
 	(void)fake_link_answer_all(link);
-	world_register(&world, REGISTRATION_APP, "{T}", "org.app", KEY, &answer);
+	world_register(&world, REGISTRATION_APP, "{T}", "org.app", WORLD_KEY, &answer);
 	world_register(&world, REGISTRATION_APP, "U", ":1.42", NULL, &transient);
 	world_register(&world, REGISTRATION_HOOK, "mail", "mail", NULL, &hook);
 	(void)fake_link_answer_all(link);
@@ -314,7 +311,7 @@ static void everything_survives_a_restart(void **state) {
 	const struct registration *app =
 		registrations_find(world.registrations, REGISTRATION_APP, slice_of("{T}"));
 	assert_string_equal(app->endpoint, answer.endpoint);
-	assert_string_equal(app->vapid_key, KEY);
+	assert_string_equal(app->vapid_key, WORLD_KEY);
 	assert_true(app->is_announced);
 	const struct registration *kept =
 		registrations_find(world.registrations, REGISTRATION_HOOK, slice_of("mail"));
@@ -431,7 +428,7 @@ static void another_key_ends_a_move_under_way(void **state) {
 	(void)world_add_app(&world, "T", "org.app");
 	assert_non_null(accounts_move(world.accounts, WORLD_OTHER, &error));
 	registrations_move(world.registrations); /* waits for the other relay */
-	world_register(&world, REGISTRATION_APP, "T", "org.app", KEY, &answer);
+	world_register(&world, REGISTRATION_APP, "T", "org.app", WORLD_KEY, &answer);
 	struct link *other = fake_link_find(WORLD_OTHER);
 	fake_link_greet(other, WORLD_UAID, 0);
 	(void)fake_link_answer_all(other);
@@ -439,11 +436,11 @@ static void another_key_ends_a_move_under_way(void **state) {
 	assert_int_equal(answer.outcome, REGISTER_OK);
 	const struct registration *registration =
 		registrations_find(world.registrations, REGISTRATION_APP, slice_of("T"));
-	assert_string_equal(registration->vapid_key, KEY);
+	assert_string_equal(registration->vapid_key, WORLD_KEY);
 	assert_ptr_equal(registration->channel->account, accounts_present(world.accounts));
 	WORLD_WAIT(&world, world_count(&world, "announce T") == 2);
 	/* nothing of the move is left over: the token can be asked for again */
-	world_register(&world, REGISTRATION_APP, "T", "org.app", KEY, &answer);
+	world_register(&world, REGISTRATION_APP, "T", "org.app", WORLD_KEY, &answer);
 	WORLD_WAIT(&world, answer.is_done);
 	assert_int_equal(answer.outcome, REGISTER_OK);
 	world_end(&world);

@@ -129,6 +129,9 @@ static const struct accounts_events world_accounts_events = {
 static void world_on_announce(const struct registration *registration, bool spread, void *ctx) {
 	dispatch_announce(((struct world *)ctx)->dispatch, registration, spread);
 }
+static void world_on_resume(const struct registration *registration, void *ctx) {
+	dispatch_resume(((struct world *)ctx)->dispatch, registration);
+}
 static void world_on_leave(const struct registration *registration, void *ctx) {
 	dispatch_leave(((struct world *)ctx)->dispatch, registration);
 }
@@ -137,6 +140,7 @@ static void world_on_dismiss(const struct registration *registration, bool by_ap
 }
 static const struct registrations_events world_registrations_events = {
 	.announce = world_on_announce,
+	.resume = world_on_resume,
 	.leave = world_on_leave,
 	.dismiss = world_on_dismiss,
 };

@@ -8,6 +8,8 @@
 
 #define WORLD_RELAY "ws://relay.example/"
 #define WORLD_OTHER "ws://other.example/" /* to move to */
+#define WORLD_KEY /* of a sender */                                                                \
+	"BA1Hxzyi1RUM1b5wjxsn7nGxAszw2u61m164i3MrAIxHF6YK5h4SDYic-dRuU_RCPCfA5aq9ojSwk5Y2EmClBPs"
 #define WORLD_UAID "0123456789abcdef0123456789abcdef"
 
 struct world {
