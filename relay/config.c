@@ -212,18 +212,19 @@ static const struct setting config_table[] = {
 	{.name = "address_connections",
 		.kind = SETTING_INTEGER,
 		AT(address_connections),
-		.initial = "500",
+		.initial = "4000",
 		.min = 0,
 		.max = 1000000,
 		.section = "limits",
 		.value_name = "N",
-		.help = "HTTP connections of one address to one worker at a time. Beyond it: 503. 0: no "
-				"limit.\n"
-				"Loopback and trusted_proxies are exempt; a proxy that is neither gets no more."},
+		.help =
+			"HTTP connections of one address to one worker at a time. Beyond it: 503, over TLS\n"
+			"the end. 0: no limit.\n"
+			"Loopback and trusted_proxies are exempt; a proxy that is neither gets no more."},
 	{.name = "address_devices",
 		.kind = SETTING_INTEGER,
 		AT(address_devices),
-		.initial = "2000",
+		.initial = "20000",
 		.min = 0,
 		.max = 10000000,
 		.section = "limits",
@@ -233,7 +234,7 @@ static const struct setting config_table[] = {
 	{.name = "address_registers",
 		.kind = SETTING_INTEGER,
 		AT(address_registers),
-		.initial = "600",
+		.initial = "6000",
 		.min = 0,
 		.max = 100000000,
 		.section = "limits",
@@ -244,7 +245,7 @@ static const struct setting config_table[] = {
 	{.name = "address_register_burst",
 		.kind = SETTING_INTEGER,
 		AT(address_register_burst),
-		.initial = "3000",
+		.initial = "20000",
 		.min = 1,
 		.max = 100000000,
 		.section = "limits",
