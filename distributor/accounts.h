@@ -19,7 +19,8 @@ struct registration;
 enum {
 	CHANNEL_NAME_LENGTH = 36,
 	CHANNELS_IN_FLIGHT_MAX = 32, /* registers that await the relay's answer */
-	CHANNEL_ANSWER_MS = 30000,
+	/* a relay may let registers of one address wait; asking again would make the line longer */
+	CHANNEL_ANSWER_MS = 300000,
 	CHANNEL_RETRY_MS = 60000, /* after a refusal for now */
 	ACCOUNT_GRACE_DAYS = 7, /* a relay that we moved away from is still drained */
 	ACCOUNTS_MAX = 8,

@@ -196,7 +196,7 @@ static void notify_limit_waiting(struct notify *notify) {
 	LIST_FOREACH (item, &notify->items, link) {
 		count += item->next.title && !item->call;
 	}
-	if (count >= NOTIFY_WAITING_MAX) {
+	for (; count >= NOTIFY_WAITING_MAX; count--) {
 		item = notify_find_waiting(notify);
 		notify_text_clear(&item->next);
 		notify_item_end(item);

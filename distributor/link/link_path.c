@@ -451,7 +451,7 @@ void link_on_pong_missed(struct session *session, bool was_trial, void *ctx) {
 	 * the route was away */
 	link->timeouts += !was_trial && link->state == LINK_UP;
 	link->is_suspect = true;
-	if (was_trial) {
+	if (was_trial && link->state == LINK_UP) {
 		link->evidence.is_set = true;
 		link->evidence.at_ms = clock_boot_ms();
 	}
