@@ -74,7 +74,7 @@ static struct limit_bucket *limits_bucket(struct limits *limits, enum limit_kind
 	struct limit_table *table = &limits->tables[kind];
 	struct limit_bucket *bucket = hashmap_get(table->buckets, key);
 	if (!bucket && hashmap_count(table->buckets) >= limits->entries) {
-		limits_forget(table, list_first(&table->used, struct limit_bucket, link));
+		limits_forget(table, container_of(table->used.next, struct limit_bucket, link));
 	}
 	if (!bucket) {
 		bucket = mem_zalloc(sizeof *bucket);
