@@ -64,6 +64,12 @@ static struct slice push_header(const struct push *push, const char *name, size_
 	return value ? *value : (struct slice){NULL, 0};
 }
 
+/* Whom the limits of addresses take it from; NULL: nobody, as for a trusted proxy itself. */
+static const struct sockaddr_storage *push_client(const struct push *push) {
+	const struct http_peer *peer = http_request_peer(push->request);
+	return peer->is_proxy ? NULL : &peer->address;
+}
+
 /* The signature of a token that is not known costs one of the address's rate, good or not. */
 static enum vapid_result push_check_token(
 	struct push *push, struct slice authorization, size_t count) {
@@ -75,8 +81,8 @@ static enum vapid_result push_check_token(
 		return result;
 	}
 	if (options->limits) {
-		push->wait_sec = limits_take_check(options->limits, ev_now(options->loop),
-			&push->subscription, &http_request_peer(push->request)->address);
+		push->wait_sec = limits_take_check(
+			options->limits, ev_now(options->loop), &push->subscription, push_client(push));
 		if (push->wait_sec > 0) {
 			return VAPID_UNCHECKED;
 		}
@@ -301,8 +307,7 @@ static uint32_t push_limited_sec(struct push *push) {
 		return 0;
 	}
 	return limits_take(options->limits, ev_now(options->loop), &push->subscription,
-		push->is_proven ? push->claims.key_hash : NULL,
-		push->has_paid ? NULL : &http_request_peer(push->request)->address);
+		push->is_proven ? push->claims.key_hash : NULL, push->has_paid ? NULL : push_client(push));
 }
 
 static void push_on_body(

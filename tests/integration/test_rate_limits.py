@@ -28,6 +28,14 @@ def test_by_push_url(start_relay):
     device.expect_nothing()
 
 
+def test_a_trusted_proxy_itself_is_not_limited(start_relay):
+    relay = start_relay(rate_limits="on", address_rate=1, address_burst=2, trusted_proxies="127.0.0.1 192.0.2.7")
+    _, endpoint = relay.device().register()
+    for address, status in (("192.0.2.7", 201), ("192.0.2.8", 429)):
+        answers = burst(relay, endpoint, 20, headers=[("X-Forwarded-For", address)])
+        assert answers[-1].status == status, address
+
+
 def test_refused_requests_cost_nothing(start_relay):
     """A bad request does not use up the rate; a limited one is not stored."""
     relay = start_relay(rate_limits="on", endpoint_rate=1, endpoint_burst=1)
