@@ -20,8 +20,7 @@ static void prompt_on_signal(int number) {
 	prompt_signal = number;
 }
 
-/* What a person does before the signals are let through comes in the wait for input, not before it.
- */
+/* Signals are held back from here on: prompt_read() lets them through while it waits. */
 static void prompt_catch(struct sigaction before[PROMPT_SIGNALS], sigset_t *out_mask) {
 	struct sigaction action = {.sa_handler = prompt_on_signal};
 	sigset_t held;
